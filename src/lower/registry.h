@@ -1,0 +1,56 @@
+// The one registry of lowerings. Registration is explicit (register_all.cpp lists every family, alphabetically);
+// registering a name twice is an error. `midstream ops` prints it.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lower/keras/layer.h"
+#include "lower/keras/training.h"
+#include "lower/tensorflow/op.h"
+
+namespace midstream {
+
+template <class Fn>
+class Table {
+ public:
+  explicit Table(std::string kind) : kind_(std::move(kind)) {}
+  void add(const std::string& name, Fn fn) {
+    if (!items_.emplace(name, std::move(fn)).second)
+      throw Error(ErrorKind::Internal, kind_ + "." + name, "is registered twice.");
+  }
+  const Fn* find(const std::string& name) const {
+    auto it = items_.find(name);
+    return it == items_.end() ? nullptr : &it->second;
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    for (const auto& [name, fn] : items_) out.push_back(name);
+    return out;
+  }
+
+ private:
+  std::string kind_;
+  std::map<std::string, Fn> items_;
+};
+
+struct Registry {
+  Table<keras::LayerFn> layers{"keras.layers"};
+  Table<keras::ActivationFn> activations{"keras.activations"};
+  Table<keras::LossFn> losses{"keras.losses"};
+  Table<keras::MetricFn> metrics{"keras.metrics"};
+  Table<keras::OptimizerFn> optimizers{"keras.optimizers"};
+  Table<keras::ScheduleFn> schedules{"keras.schedules"};
+  Table<keras::RegularizerFn> regularizers{"keras.regularizers"};
+  Table<keras::ConstraintFn> constraints{"keras.constraints"};
+  Table<tensorflow::OpFn> tf_ops{"tf"};
+
+  void layer(const std::string& name, keras::LayerFn fn) { layers.add(name, std::move(fn)); }
+  void tf(const std::string& name, tensorflow::OpFn fn) { tf_ops.add(name, std::move(fn)); }
+};
+
+// All lowerings of midstream; built once.
+const Registry& registry();
+
+}  // namespace midstream
