@@ -1,0 +1,7 @@
+#include "libtorch/ops.h"
+
+namespace midstream {
+
+void register_own_ops(torch::Library& library, ShapeRules& rules) { register_host_ops(library, rules); }
+
+}  // namespace midstream
