@@ -54,7 +54,8 @@ struct WeightTree {
 
 struct Model;
 
-struct Layer {
+// A layer as the file has it. (What a lowering sees of it is keras::Layer, lower/keras/layer.h.)
+struct SourceLayer {
   std::string name;
   std::string class_name;       // "Conv2D"; canonical ("Functional" for "Model", "Conv2D" for "Convolution2D")
   std::string registered_name;  // "MyPackage>MyLayer"; empty for built-in ones
@@ -70,7 +71,7 @@ struct Model {
   std::string name;
   std::string class_name;  // "Functional", "Sequential"
   bool trainable = true;
-  std::vector<Layer> layers;         // in the file's order, InputLayers included (Sequential: one is made if absent)
+  std::vector<SourceLayer> layers;         // in the file's order, InputLayers included (Sequential: one is made if absent)
   std::vector<TensorRef> inputs;     // flattened, in Keras' order
   std::vector<std::string> input_names;
   std::vector<TensorRef> outputs;    // flattened
