@@ -31,7 +31,7 @@ endfunction()
 set(torch_root "")
 set(torch_python "")
 find_path(MIDSTREAM_TORCH_CONFIG TorchConfig.cmake
-  HINTS ${Torch_DIR} PATHS ${CMAKE_PREFIX_PATH} PATH_SUFFIXES share/cmake/Torch cmake/Torch Torch NO_DEFAULT_PATH)
+  HINTS ${Torch_DIR} PATHS ${CMAKE_PREFIX_PATH} ENV CMAKE_PREFIX_PATH PATH_SUFFIXES share/cmake/Torch cmake/Torch Torch NO_DEFAULT_PATH)
 if(MIDSTREAM_TORCH_CONFIG)
   cmake_path(SET torch_root NORMALIZE ${MIDSTREAM_TORCH_CONFIG}/../../..)
   find_program(MIDSTREAM_ACTIVE_PYTHON NAMES python3 python)
