@@ -4,7 +4,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <deque>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -21,11 +24,15 @@ class VariableStore {
   // file's bytes where no transform moves them; copy-on-write mapping). Trainable ones require grad.
   at::Tensor& tensor(size_t index);
   at::Tensor& tensor(const std::string& name) { return tensor(variables_->index_of(name)); }
+  // Moves all tensors, and those made later.
   void to(const at::Device& device);
+  at::Device device() const;
 
  private:
   std::shared_ptr<Variables> variables_;
-  std::vector<at::Tensor> tensors_;
+  std::deque<at::Tensor> tensors_;
+  std::optional<at::Device> device_;
+  std::mutex mutex_;
 };
 
 // `tensor` in the stored layout -> the source layout, contiguous on the CPU.

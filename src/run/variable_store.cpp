@@ -1,0 +1,68 @@
+#include "run/variable_store.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "libtorch/convert.h"
+
+namespace midstream {
+namespace {
+
+// A stored tensor must be dense and aligned, because it is trained in place. A view that only permutes the file's bytes
+// is; kernels of convolutions are repacked once, into the layout that PyTorch's channels_last kernels want.
+at::Tensor settle(at::Tensor t) {
+  bool aligned = reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
+  if (t.dim() == 4) return t.contiguous(at::MemoryFormat::ChannelsLast).clone();
+  if (!t.is_non_overlapping_and_dense() || !aligned) return t.clone(at::MemoryFormat::Preserve);
+  return t;
+}
+
+at::Tensor make(const Variable& v) {
+  at::Tensor t;
+  if (v.initial.empty()) {
+    t = midstream::apply(v.stored_as, at::zeros(v.source_dims, at::TensorOptions().dtype(to_scalar_type(v.dtype))));
+    t = t.dim() == 4 ? t.contiguous(at::MemoryFormat::ChannelsLast) : t;
+  } else {
+    if (v.initial.shape() != v.source_dims || v.initial.dtype() != v.dtype)
+      throw Error(ErrorKind::Mismatch, v.name,
+                  "the file's array is " + std::string(to_string(v.initial.dtype())) + to_string(v.initial.shape()) +
+                      ", but the model wants " + std::string(to_string(v.dtype)) + to_string(v.source_dims) + ".");
+    t = settle(midstream::apply(v.stored_as, to_tensor(v.initial)));
+  }
+  if (v.trainable) t.set_requires_grad(true);
+  return t;
+}
+
+}  // namespace
+
+at::Tensor& VariableStore::tensor(size_t index) {
+  std::lock_guard lock(mutex_);
+  while (tensors_.size() <= index) tensors_.emplace_back();  // a deque: references stay valid
+  at::Tensor& t = tensors_[index];
+  if (!t.defined()) {
+    at::NoGradGuard no_grad;
+    t = make(variables_->at(index));
+    if (device_) t = t.detach().to(*device_).set_requires_grad(variables_->at(index).trainable);
+  }
+  return t;
+}
+
+void VariableStore::to(const at::Device& device) {
+  device_ = device;
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    if (tensors_[i].defined()) tensors_[i].set_data(tensors_[i].to(device));
+}
+
+at::Device VariableStore::device() const { return device_.value_or(at::Device(at::kCPU)); }
+
+at::Tensor to_source(const Variable& variable, const at::Tensor& tensor) {
+  at::NoGradGuard no_grad;
+  return apply(inverse(variable.stored_as), tensor.detach()).to(at::kCPU).contiguous();
+}
+
+at::Tensor from_source(const Variable& variable, const at::Tensor& tensor) {
+  return apply(variable.stored_as, tensor);
+}
+
+}  // namespace midstream
