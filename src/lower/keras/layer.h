@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -44,7 +45,8 @@ struct WeightOptions {
   std::string config_prefix;
 };
 
-class LayerHost;  // what stands behind (lower_model.cpp): variables, seeds, losses of the model being lowered
+class LayerHost;     // what stands behind (host.h): variables, seeds, losses of the model being lowered
+struct LayerRecord;  // this layer there
 
 class Layer {
  public:
@@ -96,6 +98,7 @@ class Layer {
 
  private:
   LayerHost& host_;
+  LayerRecord* record_;
 };
 
 using LayerFn = std::function<Tensors(Layer&, const Call&)>;

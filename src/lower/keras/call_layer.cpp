@@ -1,0 +1,65 @@
+// What Keras' Layer.__call__ does around every layer's call, and layers inside layers.
+#include <fmt/format.h>
+
+#include "lower/keras/host.h"
+#include "lower/registry.h"
+
+namespace midstream::keras {
+namespace {
+
+// The explicit training=True/False of a call.
+std::optional<bool> training_option(const json& options) {
+  auto it = options.find("training");
+  if (it == options.end() || it->is_null()) return std::nullopt;
+  return it->is_boolean() ? it->get<bool>() : it->get<int>() != 0;
+}
+
+void autocast(Builder& b, DType dtype, Tensors& tensors) {
+  for (Tensor& t : tensors)
+    if (t.value && b.type(t.value).kind == Kind::Tensor && is_floating(b.dtype(t.value))) t.value = b.cast(t.value, dtype);
+}
+
+// Both Keras divide the penalty by the batch size, so that its strength does not depend on it.
+void activity_regularizer(Layer& l, const json& rule, const Tensors& outputs) {
+  const std::string name = rule.at("class_name").get<std::string>();
+  const RegularizerFn* fn = registry().regularizers.find(name);
+  if (!fn) l.b.fail(ErrorKind::Unsupported, fmt::format("activity regularizer '{}' has no lowering.", name));
+  for (const Tensor& out : outputs) {
+    Value penalty = (*fn)(l.b, rule.value("config", json::object()), out.value);
+    if (l.b.rank(out.value) > 0) {
+      Value batch = l.b.cast(l.b.tensor_of(l.b.size(out.value, 0)), l.b.dtype(penalty));
+      penalty = l.b.div(penalty, batch);
+    }
+    l.add_loss(penalty);
+  }
+}
+
+}  // namespace
+
+Tensors call_layer(Layer& layer, Call call) {
+  const LayerFn* fn = registry().layers.find(layer.class_name);
+  if (!fn) layer.b.fail(ErrorKind::Unsupported, fmt::format("keras.{} has no lowering yet.", layer.class_name));
+  LayerHost::TrainingOverride override(layer.host(), training_option(call.options));
+  call.options.erase("training");
+  const DType dtype = layer.compute_dtype();
+  if (is_floating(dtype)) {
+    autocast(layer.b, dtype, call.inputs);
+    for (Tensors& arg : call.args) autocast(layer.b, dtype, arg);
+    for (auto& [name, arg] : call.kwargs) autocast(layer.b, dtype, arg);
+  }
+  Tensors outputs = (*fn)(layer, call);
+  if (layer.has("activity_regularizer")) activity_regularizer(layer, layer.config.at("activity_regularizer"), outputs);
+  return outputs;
+}
+
+Tensors Layer::lower_child(const std::string& attribute, const json& layer, const Call& call) {
+  const std::string inner_class = layer.at("class_name").get<std::string>();
+  const json inner_config = layer.value("config", json::object());
+  if (!registry().layers.find(inner_class))
+    b.fail(ErrorKind::Unsupported, fmt::format("its inner layer keras.{} has no lowering yet.", inner_class));
+  Layer inner = child(attribute, inner_config.value("name", attribute), inner_class, inner_config);
+  Builder::At at(b, {inner.path, "keras." + inner_class});
+  return call_layer(inner, call);
+}
+
+}  // namespace midstream::keras

@@ -1,0 +1,103 @@
+// What stands behind the layers of a model while it is lowered into one graph: which weights each layer asked for, where
+// the file keeps them, random streams, losses, regularizers, constraints. One LayerHost serves one graph; hosts of
+// several graphs (predict, train step) share the Variables table, so a variable is created and loaded once.
+//
+// Weights are bound to the file at the end (bind_weights, weights.h): which array belongs to which weight follows from
+// Keras' order, and that is known only when every layer has asked.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "frontend/keras/model.h"
+#include "lower/keras/layer.h"
+
+namespace midstream::keras {
+
+struct WeightRecord {
+  std::string name;      // as the layer calls it: "kernel"
+  std::string variable;  // in the Variables table: "block1/conv/kernel"
+  bool trainable = true;  // as created; the layers' flags come on top
+};
+
+// One layer (or model used as a layer), the same for all its calls.
+struct LayerRecord {
+  std::string path, class_name;
+  json config;
+  bool trainable = true;            // its own flag and all its parents'
+  LayerRecord* parent = nullptr;
+  std::string attribute;            // where it is in its parent, as Keras 3's files say: "cell", "query_dense"
+  const WeightTree* tree = nullptr;  // its arrays; null: found through the parent, or none
+  std::vector<WeightRecord> weights;   // in order of creation
+  std::vector<LayerRecord*> children;  // in order of creation
+  std::vector<std::string> used_entries;  // regularizers and constraints that a weight has taken
+  bool top_level = false;           // a layer of the outermost model
+};
+
+// A regularizer or constraint of a weight.
+struct WeightRule {
+  std::string variable;
+  json config;
+};
+
+class LayerHost {
+ public:
+  // `keras3`: the semantics of the file's Keras.
+  explicit LayerHost(bool keras3 = true) : keras3(keras3) {}
+
+  const bool keras3;
+  std::vector<Value> losses;              // scalars: activity regularizers and add_loss, in order of the calls
+  std::vector<WeightRule> regularizers;   // in order of creation of the weights
+  std::vector<WeightRule> constraints;
+
+  // The record of the layer at `path`, made at the first request. `parent` may be null.
+  LayerRecord& layer(const std::string& path, const std::string& class_name, const json& config, bool trainable,
+                     LayerRecord* parent = nullptr, const std::string& attribute = {});
+  LayerRecord* find(const std::string& path);
+  const std::vector<LayerRecord*>& roots() const { return roots_; }
+
+  Value weight(Builder& b, LayerRecord& layer, const std::string& name, DType dtype, const Dims& dims, bool trainable);
+
+  // The state [seed, counter] of the generator for its next use in this graph. Null where the seed is null.
+  Value draw_seed(Builder& b, LayerRecord& layer, const std::string& generator);
+  // Appends the assignments of the advanced counters; called once, when the graph's layers are all there.
+  void finish_seeds(Builder& b);
+
+  // The training flag that a layer sees: the graph's, unless a call in the file says training=True or False.
+  Value training(Builder& b);
+  class TrainingOverride {
+   public:
+    TrainingOverride(LayerHost& host, std::optional<bool> value) : host_(host), saved_(host.training_override_) {
+      if (value) host.training_override_ = value;
+    }
+    ~TrainingOverride() { host_.training_override_ = saved_; }
+    TrainingOverride(const TrainingOverride&) = delete;
+
+   private:
+    LayerHost& host_;
+    std::optional<bool> saved_;
+  };
+
+ private:
+  struct Stream {
+    std::string variable;
+    int64_t draws = 0;
+    std::vector<bool> counted;
+  };
+  std::deque<LayerRecord> records_;
+  std::unordered_map<std::string, LayerRecord*> by_path_;
+  std::vector<LayerRecord*> roots_;
+  std::vector<Stream> streams_;  // in order of first use
+  std::optional<bool> training_override_;
+};
+
+// Calls a layer as Keras' Layer.__call__ does: inputs cast to the compute dtype, lowering, activity regularizer.
+Tensors call_layer(Layer& layer, Call call);
+
+// A weight's variable names in Keras' order: layer by layer (depth first), a layer's own before its children's.
+std::vector<std::string> trainable_variables(const LayerHost& host, const Variables& variables);
+
+}  // namespace midstream::keras
