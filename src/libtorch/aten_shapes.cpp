@@ -8,7 +8,7 @@
 namespace midstream {
 namespace {
 
-using Args = const std::vector<SampleArg>&;
+using Sampled = const std::vector<SampleArg>&;
 using Outputs = std::vector<SampleOutput>;
 
 // One int stands for all axes.
@@ -21,7 +21,7 @@ std::vector<int64_t> spread(const SampleArg& arg, size_t n) {
 
 std::string shown(const Dims& dims) { return to_string(dims); }
 
-Outputs conv(Args a, size_t spatial) {
+Outputs conv(Sampled a, size_t spatial) {
   const SampleTensor& x = tensor(a[0]);
   const SampleTensor& w = tensor(a[1]);
   if (x.dims.size() != spatial + 2 || w.dims.size() != spatial + 2)
@@ -42,7 +42,7 @@ Outputs conv(Args a, size_t spatial) {
   return {output(x.dtype, std::move(out))};
 }
 
-Outputs conv_transpose(Args a, size_t spatial) {
+Outputs conv_transpose(Sampled a, size_t spatial) {
   const SampleTensor& x = tensor(a[0]);
   const SampleTensor& w = tensor(a[1]);
   if (x.dims.size() != spatial + 2 || w.dims.size() != spatial + 2 || x.dims[1] != w.dims[0])
@@ -56,9 +56,9 @@ Outputs conv_transpose(Args a, size_t spatial) {
   return {output(x.dtype, std::move(out))};
 }
 
-Outputs same_as_first(Args a) { return {output(tensor(a[0]).dtype, tensor(a[0]).dims)}; }
+Outputs same_as_first(Sampled a) { return {output(tensor(a[0]).dtype, tensor(a[0]).dims)}; }
 
-Outputs layer_norm(Args a) {
+Outputs layer_norm(Sampled a) {
   const Dims& x = tensor(a[0]).dims;
   const auto& normalized = ints(a[1]);
   if (normalized.size() > x.size() || !std::equal(normalized.rbegin(), normalized.rend(), x.rbegin()))
@@ -66,7 +66,7 @@ Outputs layer_norm(Args a) {
   return same_as_first(a);
 }
 
-Outputs batch_norm(Args a) {
+Outputs batch_norm(Sampled a) {
   const Dims& x = tensor(a[0]).dims;
   for (size_t i = 1; i <= 4; ++i) {
     if (is_none(a[i])) continue;
@@ -77,7 +77,7 @@ Outputs batch_norm(Args a) {
   return same_as_first(a);
 }
 
-Outputs embedding(Args a) {
+Outputs embedding(Sampled a) {
   const SampleTensor& w = tensor(a[0]);
   const SampleTensor& indices = tensor(a[1]);
   if (w.dims.size() != 2) bad_shape("an embedding table has shape " + shown(w.dims) + ".");
@@ -86,14 +86,14 @@ Outputs embedding(Args a) {
   return {output(w.dtype, std::move(out))};
 }
 
-Outputs index_select(Args a) {
+Outputs index_select(Sampled a) {
   Dims out = tensor(a[0]).dims;
   int64_t dim = integer(a[1]) < 0 ? integer(a[1]) + static_cast<int64_t>(out.size()) : integer(a[1]);
   out.at(static_cast<size_t>(dim)) = num_elements(tensor(a[2]).dims);
   return {output(tensor(a[0]).dtype, std::move(out))};
 }
 
-Outputs attention(Args a) {
+Outputs attention(Sampled a) {
   const SampleTensor &q = tensor(a[0]), &k = tensor(a[1]), &v = tensor(a[2]);
   if (q.dims.size() < 2 || q.dims.back() != k.dims.back() || k.dims.end()[-2] != v.dims.end()[-2])
     bad_shape("attention of query " + shown(q.dims) + ", key " + shown(k.dims) + ", value " + shown(v.dims) + ".");
@@ -105,7 +105,7 @@ Outputs attention(Args a) {
 using SampleList = std::vector<std::optional<SampleTensor>>;
 
 // lstm.input(input, hx[], params[], has_biases, num_layers, dropout, train, bidirectional, batch_first)
-Outputs lstm(Args a) {
+Outputs lstm(Sampled a) {
   const SampleTensor& x = tensor(a[0]);
   const SampleList& hx = std::get<SampleList>(a[1]);
   const Dims h = hx.at(0)->dims, c = hx.at(1)->dims;
@@ -115,7 +115,7 @@ Outputs lstm(Args a) {
 }
 
 // gru.input / rnn_tanh.input(input, hx, params[], has_biases, num_layers, dropout, train, bidirectional, batch_first)
-Outputs rnn(Args a) {
+Outputs rnn(Sampled a) {
   const SampleTensor& x = tensor(a[0]);
   const Dims& h = tensor(a[1]).dims;
   if (x.dims.size() != 3 || h.size() != 3) bad_shape("rnn of an input " + shown(x.dims) + " with state " + shown(h) + ".");
@@ -127,9 +127,9 @@ Outputs rnn(Args a) {
 
 void register_aten_shapes(ShapeRules& rules) {
   for (size_t n = 1; n <= 3; ++n) {
-    rules.add("aten::conv" + std::to_string(n) + "d", [n](Args a) { return conv(a, n); });
+    rules.add("aten::conv" + std::to_string(n) + "d", [n](Sampled a) { return conv(a, n); });
     std::string overload = n == 1 ? "" : n == 2 ? ".input" : ".input";
-    rules.add("aten::conv_transpose" + std::to_string(n) + "d" + overload, [n](Args a) { return conv_transpose(a, n); });
+    rules.add("aten::conv_transpose" + std::to_string(n) + "d" + overload, [n](Sampled a) { return conv_transpose(a, n); });
   }
   rules.add("aten::batch_norm", batch_norm);
   rules.add("aten::embedding", embedding);

@@ -1,6 +1,7 @@
 #include "run/variable_store.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
 #include "libtorch/convert.h"
@@ -58,11 +59,11 @@ at::Device VariableStore::device() const { return device_.value_or(at::Device(at
 
 at::Tensor to_source(const Variable& variable, const at::Tensor& tensor) {
   at::NoGradGuard no_grad;
-  return apply(inverse(variable.stored_as), tensor.detach()).to(at::kCPU).contiguous();
+  return midstream::apply(inverse(variable.stored_as), tensor.detach()).to(at::kCPU).contiguous();
 }
 
 at::Tensor from_source(const Variable& variable, const at::Tensor& tensor) {
-  return apply(variable.stored_as, tensor);
+  return midstream::apply(variable.stored_as, tensor);
 }
 
 }  // namespace midstream
