@@ -21,9 +21,11 @@ function(midstream_torch_version root result)
   set(${result} "${version}" PARENT_SCOPE)
 endfunction()
 
+# Where the interpreter's torch lies, or "". -I: pip's build isolation hides the environment's packages with PYTHONPATH,
+# and it is the environment's torch that the module will run with.
 function(midstream_torch_of_python python result)
   execute_process(
-    COMMAND ${python} -c "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
+    COMMAND ${python} -I -c "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
     OUTPUT_VARIABLE root OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   set(${result} "${root}" PARENT_SCOPE)
 endfunction()
@@ -83,6 +85,7 @@ foreach(library IN LISTS torch_libraries)
 endforeach()
 target_link_libraries(midstream_torch INTERFACE Threads::Threads)
 set(CMAKE_BUILD_RPATH ${torch_root}/lib)
+set(MIDSTREAM_TORCH_LIB ${torch_root}/lib)
 
 if(MIDSTREAM_PYTHON)
   set(Python3_EXECUTABLE ${torch_python})
