@@ -141,9 +141,9 @@ std::vector<int64_t> Layer::ints(const std::string& key, size_t n) const {
 DType Layer::compute_dtype() const { return policy_dtype(*this, false); }
 DType Layer::variable_dtype() const { return policy_dtype(*this, true); }
 
-Value Layer::weight(const std::string& name, const Dims& dims, bool trainable) {
+Value Layer::weight(const std::string& name, const Dims& dims, bool trainable, bool autocast) {
   Value v = host_.weight(b, *record_, name, variable_dtype(), dims, trainable);
-  return is_floating(b.dtype(v)) ? b.cast(v, compute_dtype()) : v;
+  return autocast && is_floating(b.dtype(v)) ? b.cast(v, compute_dtype()) : v;
 }
 
 Layer Layer::child(const std::string& attribute, const std::string& name, const std::string& class_name, json config) {

@@ -37,14 +37,6 @@ struct Call {
   Tensor arg(size_t position, const std::string& name) const;
 };
 
-struct WeightOptions {
-  bool trainable = true;
-  bool autocast = true;  // false: the value comes in variable_dtype() (Keras' autocast=False, normalization layers)
-  // Prefix of the config entries of the regularizer and the constraint, where Keras does not use the weight's name:
-  // "depthwise" for the entry "depthwise_regularizer" of the weight "depthwise_kernel".
-  std::string config_prefix;
-};
-
 class LayerHost;     // what stands behind (host.h): variables, seeds, losses of the model being lowered
 struct LayerRecord;  // this layer there
 
@@ -74,8 +66,7 @@ class Layer {
   // --- weights, in Keras' creation order. `dims` in Keras' layout. Asking again for the same name gives the same
   // variable (shared layers). Regularizers and constraints of the config entry "<name>_regularizer" are registered by
   // the host; `autocast`: the value comes in compute_dtype().
-  Value weight(const std::string& name, const Dims& dims, bool trainable = true);
-  Value weight(const std::string& name, const Dims& dims, const WeightOptions& options);
+  Value weight(const std::string& name, const Dims& dims, bool trainable = true, bool autocast = true);
   // A sub-layer with its own subtree of weights: attribute name as in Keras 3's file ("cell", "query_dense"), config
   // of the inner layer. Its path is path + "/" + name.
   Layer child(const std::string& attribute, const std::string& name, const std::string& class_name, json config);
