@@ -1,0 +1,66 @@
+"""Fixtures of all Python tests. What the tests share besides them is in tests/helpers."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+# Before anything imports TensorFlow or torch: quiet, the same arithmetic on every machine, no thread storm under xdist.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("MIDSTREAM_BUILD", ROOT / "build"))
+
+# The package of the build directory, not an installed one.
+sys.path.insert(0, str(BUILD / "python"))
+
+
+@pytest.fixture(scope="session")
+def root() -> pathlib.Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def executable() -> pathlib.Path:
+    path = BUILD / "midstream"
+    if not path.exists():
+        pytest.fail(f"{path.name} is not built in {BUILD.name}/: run `make build`.")
+    return path
+
+
+@pytest.fixture
+def midstream(executable, tmp_path):
+    """Runs the command in a fresh directory: midstream("inspect", file) -> CompletedProcess with text output.
+
+    Fails the test when the exit code is not `code` (0 unless given).
+    """
+
+    def run(*arguments, code: int = 0, cwd=tmp_path, timeout: float = 600, **more) -> subprocess.CompletedProcess:
+        command = [str(executable), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, **more)
+        assert done.returncode == code, (
+            f"midstream {' '.join(command[1:])}: exit code {done.returncode}, expected {code}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def corpus() -> pathlib.Path:
+    """The folder of other people's model files; MIDSTREAM_CORPUS, or shared/corpus beside the repository."""
+    given = os.environ.get("MIDSTREAM_CORPUS")
+    path = pathlib.Path(given) if given else ROOT.parent / "shared" / "corpus"
+    if not path.is_dir():
+        if given:
+            pytest.fail(f"MIDSTREAM_CORPUS={given} is not a directory.")
+        pytest.skip("the corpus of real model files is not beside this checkout (set MIDSTREAM_CORPUS to its folder)")
+    return path
