@@ -47,7 +47,7 @@ def midstream(executable, tmp_path):
         command = [str(executable), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, **more)
         assert done.returncode == code, (
-            f"midstream {' '.join(command[1:])}: exit code {done.returncode}, expected {code}\n{done.stdout}{done.stderr}"
+            f"{' '.join(command)}: exit code {done.returncode}, expected {code}\n{done.stdout}{done.stderr}"
         )
         return done
 

@@ -25,7 +25,9 @@ def test_comparison_gathers_all_problems():
     compare.check("good", [1.0], [1.0])
     compare.check("first", [1.0, 2.0], [1.0, 2.5])
     compare.check("second", [1.0], [[1.0]])
-    with pytest.raises(AssertionError, match=r"(?s)first: .* at \[1\] of \[2\].*second: .*shape \[1\], expected \[1, 1\]"):
+    with pytest.raises(
+        AssertionError, match=r"(?s)first: .* at \[1\] of \[2\].*second: .*shape \[1\], expected \[1, 1\]"
+    ):
         compare.done()
 
 

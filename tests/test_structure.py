@@ -1,4 +1,4 @@
-"""The structural part of `make lint`, so that a wrong include or a layer named in the wrong room fails the tests too."""
+"""The structural part of `make lint`, so that a wrong include fails the tests too."""
 
 import subprocess
 import sys

@@ -1,10 +1,10 @@
-"""The structure of the house, checked. `make lint` runs it; tests/test_structure.py too (--structure: without the tools).
+"""The structure of the house, checked. `make lint` runs it, tests/test_structure.py its structural part.
 
-  torch       torch's headers only in the rooms that talk to PyTorch
-  downwards   a room includes only rooms below it (docs/design.md, section 4)
-  names       no room outside lower/ names a layer or an operator (string literals; exceptions below, each with its reason)
-  paths       no path of somebody's machine, no package host
-  tools       clang-format and ruff, where .venv has them
+torch       torch's headers only in the rooms that talk to PyTorch
+downwards   a room includes only rooms below it (docs/design.md, section 4)
+names       no room outside lower/ names a layer or an operator (string literals; exceptions below)
+paths       no path of somebody's machine, no package host
+tools       clang-format and ruff, where .venv has them
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ TF_OPS = """
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh AssignAddVariableOp AssignSubVariableOp Atan Atan2
     Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Bitcast BroadcastArgs BroadcastTo Cast Ceil
     Cholesky Complex Concat ConcatV2 Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 Cos Cosh CropAndResize
-    CudnnRNN Cumprod Cumsum DepthToSpace DepthwiseConv2dNative Digamma Div DivNoNan Einsum Elu EnsureShape Equal Erf Erfc
-    Exp ExpandDims Expm1 ExtractImagePatches Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2
+    CudnnRNN Cumprod Cumsum DepthToSpace DepthwiseConv2dNative Digamma Div DivNoNan Einsum Elu EnsureShape Equal Erf
+    Erfc Exp ExpandDims Expm1 ExtractImagePatches Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2
     FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual Identity IdentityN InvertPermutation IsFinite IsInf
     IsNan L2Loss LRN LSTMBlockCell LeakyRelu Less LessEqual Lgamma Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr
     MatMul MatrixBandPart Max MaxPool MaxPool3D MaxPoolWithArgmax Maximum Mean Min Minimum MirrorPad Mul Multinomial Neg
@@ -98,7 +98,7 @@ NAMES = set((KERAS_LAYERS + TF_OPS).split()) - STRUCTURE
 
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:home|root|Users|work|mnt|srv)/[\w.]+")
 PACKAGE_HOST = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|download\.pytorch\.org|--(?:extra-)?index-url)")
-OPERATOR = re.compile(r'^(?:aten|midstream)::\w')
+OPERATOR = re.compile(r"^(?:aten|midstream)::\w")
 CPP_TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(?P<delimiter>[^()\s]*)\((?P<raw>.*?)\)(?P=delimiter)"|"(?P<text>(?:[^"\\\n]|\\.)*)"|\'(?:[^\'\\\n]|\\.)+\'',
     re.S,

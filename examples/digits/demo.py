@@ -62,7 +62,9 @@ TENSORFLOW, TENSORFLOW_VALIDATION, MIDSTREAM = "#f59e0b", "#fcd9a0", "#1d4ed8"
 class Panel:
     """One set of axes: epochs across, a quantity upwards, from the lowest of `ticks` to the highest."""
 
-    def __init__(self, left: float, top: float, width: float, height: float, epochs: int, ticks: list[float], log: bool):
+    def __init__(
+        self, left: float, top: float, width: float, height: float, epochs: int, ticks: list[float], log: bool
+    ):
         self.left, self.top, self.width, self.height = left, top, width, height
         self.epochs, self.ticks, self.log = epochs, ticks, log
         self.out: list[str] = []
@@ -194,7 +196,7 @@ def main() -> int:
     print(text)
     print(f"\nThe largest difference of any number is {worst:.1e}.")
     (output / "digits.svg").write_text(picture(truth, history, worst))
-    print(f"The curves: {shorter(output / 'digits.svg')}\nThe model, for Keras to open: {shorter(output / 'digits.keras')}")
+    print(f"The curves: {shorter(output / 'digits.svg')}\nThe model, for Keras: {shorter(output / 'digits.keras')}")
     return 0
 
 

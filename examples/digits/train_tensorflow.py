@@ -19,10 +19,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import sklearn.datasets  # noqa: E402
-from keras import layers  # noqa: E402
+import keras
+import numpy as np
+import sklearn.datasets
+from keras import layers
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH_SIZE = 32
@@ -96,7 +96,9 @@ def main():
     # From the file and not from the live model: what anybody can go on from.
     model = keras.models.load_model(HERE / "digits.keras")
     after = fit(model, train, test, EPOCHS_AFTER)
-    np.savez_compressed(HERE / "truth_weights.npz", **{v.path: v.numpy() for v in model.variables if "seed" not in v.path})
+    np.savez_compressed(
+        HERE / "truth_weights.npz", **{v.path: v.numpy() for v in model.variables if "seed" not in v.path}
+    )
 
     import tensorflow as tf
 

@@ -5,8 +5,8 @@
 
 What it does, in float64, for each mode (inference and training) anew:
   1. build(k) makes the model; every float weight gets random values (a bias of zeros hides mistakes), and it is saved
-  2. Keras loads the file, runs it and differentiates sum(output * cotangent) for a random cotangent of every output, with
-     respect to every trainable variable and every float input
+  2. Keras loads the file, runs it and differentiates sum(output * cotangent), with a random cotangent for every output, by
+     every trainable variable and every float input
   3. midstream opens the same file and does the same
   4. outputs, gradients (in TensorFlow's layout), and after the training mode the state (BatchNorm's statistics) agree
 """
@@ -50,8 +50,8 @@ def same_as_keras(
     """Fails unless midstream computes what Keras computes; returns the largest relative error seen.
 
     build      k -> model, where k is `keras` or `tf_keras` (argument `module`)
-    inputs     arrays in the order of model.inputs, or by input name; made up for float inputs, where the batch is `batch`
-               and other open sizes are `length`. Integer inputs must be given.
+    inputs     arrays in the order of model.inputs, or by input name; made up for float inputs, where the batch is
+               `batch` and other open sizes are `length`. Integer inputs must be given.
     format     ".keras" or ".h5"; ".keras" unless given
     tol        another tolerance needs a `reason`, one line
     check      called as check(mode, keras_model, core_model) at the end of each mode, for what is special
@@ -83,7 +83,7 @@ def save(model, path: pathlib.Path) -> None:
 
 
 def randomize_weights(model, rng: np.random.Generator) -> None:
-    """Every float variable somewhere near its initial value; variances stay positive, seeds and counters as they are."""
+    """Every float variable near its initial value; variances stay positive, seeds and counters as they are."""
     for variable in model.variables if hasattr(model, "variables") else model.weights:
         value = as_array(variable)
         name = variable_name(variable)
@@ -114,9 +114,8 @@ def make_inputs(model, rng: np.random.Generator, batch: int, length: int) -> lis
 def compare_mode(
     module, path, inputs, training, rng, tol, input_gradients, parameter_gradients, check: Callable | None
 ) -> float:
-    import torch
-
     import midstream._core as core
+    import torch
 
     mode = "training" if training else "inference"
 
@@ -132,7 +131,9 @@ def compare_mode(
         total = tf.add_n([tf.reduce_sum(y * c) for y, c in zip(theirs, cotangents, strict=True)])
     variables = list(model.trainable_variables)
     values = [v.value if hasattr(v, "path") else v for v in variables]
-    their_parameter_gradients = [as_array_or_zeros(g, v) for g, v in zip(tape.gradient(total, values), values, strict=True)]
+    their_parameter_gradients = [
+        as_array_or_zeros(g, v) for g, v in zip(tape.gradient(total, values), values, strict=True)
+    ]
     their_input_gradients = [
         as_array_or_zeros(tape.gradient(total, x), x) if x.dtype.is_floating else None for x in fed
     ]
@@ -160,7 +161,9 @@ def compare_mode(
         gradients = [None] * len(wanted)
     gradients = [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, wanted, strict=True)]
 
-    magnitudes = [np.abs(g).max() for g in [*their_parameter_gradients, *their_input_gradients] if g is not None and g.size]
+    magnitudes = [
+        np.abs(g).max() for g in [*their_parameter_gradients, *their_input_gradients] if g is not None and g.size
+    ]
     floor = NOISE * max([1.0, *magnitudes])
     if parameter_gradients:
         our_names = [name for name, _ in named(core_model, parameters)]
@@ -198,7 +201,7 @@ def as_array_or_zeros(gradient, like) -> np.ndarray:
 def parameters_like(module, variables, parameters: dict) -> list:
     """midstream's parameters in the order of Keras' trainable variables, found by name.
 
-    Keras 2 names variables without the models around them, and not always once: there the order decides when names do not.
+    Keras 2 names variables without the models around them, and not always once: there the order decides.
     """
     names = [variable_name(v) for v in variables]
     trainable = {name: p for name, p in parameters.items() if p.requires_grad}
