@@ -44,10 +44,12 @@ struct Registry {
   Table<keras::ScheduleFn> schedules{"keras.schedules"};
   Table<keras::RegularizerFn> regularizers{"keras.regularizers"};
   Table<keras::ConstraintFn> constraints{"keras.constraints"};
-  Table<tensorflow::OpFn> tf_ops{"tf"};
+  Table<tensorflow::OpEntry> tf_ops{"tf"};
 
   void layer(const std::string& name, keras::LayerFn fn) { layers.add(name, std::move(fn)); }
-  void tf(const std::string& name, tensorflow::OpFn fn) { tf_ops.add(name, std::move(fn)); }
+  void tf(const std::string& name, tensorflow::OpFn fn, std::vector<std::string> outputs = {}) {
+    tf_ops.add(name, {std::move(fn), std::move(outputs)});
+  }
 };
 
 // All lowerings of midstream; built once.

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <torch/csrc/utils/pybind.h>
+
+namespace midstream {
+
+void bind_errors(pybind11::module_& m);
+void bind_model(pybind11::module_& m);
+
+}  // namespace midstream
