@@ -2,6 +2,9 @@
 
 namespace midstream {
 
-void register_own_ops(torch::Library& library, ShapeRules& rules) { register_host_ops(library, rules); }
+void register_own_ops(torch::Library& library, ShapeRules& rules) {
+  register_host_ops(library, rules);
+  register_recurrent_ops(library, rules);
+}
 
 }  // namespace midstream
