@@ -75,7 +75,8 @@ class Builder {
 
   // --- control flow. The functions run at once, against this builder.
   Values cond(Value pred, const std::function<Values()>& then_fn, const std::function<Values()>& else_fn);
-  // Carried dims that the body changes become unknown (the body is then built again).
+  // Carried dims that the body changes become unknown (the body is then built again); what the body returns unchanged
+  // is not carried: it is handed the initial value itself.
   Values while_loop(Values init, const std::function<Value(const Values&)>& cond_fn,
                     const std::function<Values(const Values&)>& body_fn);
   // `variable` is a value that variable() or stored() gave; the new value has its layout.
@@ -85,6 +86,8 @@ class Builder {
   Int size(Value v, int64_t dim);  // a constant where known
   Ints sizes(Value v);
   Int as_int(Value host_or_0d_tensor);
+  Value value_of(const Int& i);  // as a value of Kind::Int (to carry it through a loop)
+  Value host_bool(bool b);       // a constant of Kind::Bool
   // 1-d (or, for one Int, 0-d) int64 tensor of host integers.
   Value tensor_of(const Ints& ints);
   Value tensor_of(const Int& i);
@@ -149,7 +152,21 @@ class Builder {
   void scope(std::string path, std::string op);  // records a Scope
 
  private:
+  Value leaf(const std::string& name);  // the variable's leaf, in the stored layout
+  Value source_view(const std::string& name, Value leaf);
+  Value choose_layout(Variable& variable, Value raw, const Transforms& chain);
+  Value constant_as(Value v, const Transforms& chain);
+  Value pointwise_stored_as(Value v, const Transforms& chain);
+  Value views(Value v, const Transforms& chain);
+  Values while_built(Node& node, const Values& init, const std::vector<ValueInfo>& infos, const std::vector<bool>& carried,
+                     const std::function<Value(const Values&)>& cond_fn,
+                     const std::function<Values(const Values&)>& body_fn);
+  Value binary(const char* op, Value a, Value b);
+  Value binary(const char* op, Value a, double b);
+  Value reduce(const char* all, const char* some, Value v, std::vector<int64_t> dims, bool keepdim);
+
   friend class Int;
+  friend class InBlock;
   Graph& graph_;
   const Dialect& dialect_;
   Block* block_;

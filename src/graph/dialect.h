@@ -30,6 +30,7 @@ struct Schema {
 struct SampleTensor {
   DType dtype;
   Dims dims;
+  friend bool operator==(const SampleTensor&, const SampleTensor&) = default;
 };
 using SampleArg = std::variant<std::monostate, SampleTensor, bool, int64_t, double, DType, std::string,
                                std::vector<int64_t>, std::vector<double>, std::vector<bool>,
@@ -37,7 +38,10 @@ using SampleArg = std::variant<std::monostate, SampleTensor, bool, int64_t, doub
 struct SampleOutput {
   Kind kind = Kind::Tensor;
   DType dtype = DType::Float32;
+  // A dimension that depends on the data (nonzero) is kUnknown; so is the length of a list (its `number`).
+  // A list that nothing was put into yet has dims {kUnknown}: its elements are unknown.
   Sample sample;
+  bool data_dependent = false;  // Int, Float, Bool: the number depends on a tensor's elements (tensor_to_int)
 };
 
 class Dialect {

@@ -9,6 +9,7 @@
 //   assign  args {variable, value}: the variable's tensor becomes `value` after every read of this run
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -58,6 +59,7 @@ struct ValueInfo {
   Samples samples;
   LeafKind leaf = LeafKind::None;  // None: defined by a node or as block argument
   int32_t index = -1;              // Input: position; Variable: index in Variables; Constant: index in constants
+                                   // (a constant of Kind::Int, Float or Bool has a 0-d array)
   std::string name;                // a hint for printing ("x", a TF tensor's name); may be empty
 };
 
@@ -75,9 +77,13 @@ struct Scope {
 
 class Graph {
  public:
-  explicit Graph(std::shared_ptr<Variables> variables) : variables(std::move(variables)) {}
+  explicit Graph(std::shared_ptr<Variables> variables);
 
   std::shared_ptr<Variables> variables;
+  uint64_t serial;  // unique in the process; a clone gets its own (see Variable::layout_chooser)
+  // The two sizes that stand for an unknown dimension while building; {6, 10} for axis 0. A model that only takes
+  // smaller inputs (positional embeddings of 128 rows) can be built again with other examples.
+  std::array<int64_t, 2> sample_sizes{512, 768};
   std::string name;
   std::vector<Input> inputs;
   std::vector<Output> outputs;  // outputs[i].value == body.results[i]
@@ -96,6 +102,9 @@ class Graph {
 
   std::unique_ptr<Graph> clone() const;
 };
+
+// Both examples of a value of this type that nothing else is known about.
+Samples default_samples(const Graph& graph, const Type& type);
 
 // Calls f on every value among the node's own arguments (not those used inside its blocks).
 template <class F>

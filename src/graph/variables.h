@@ -26,6 +26,10 @@ struct Variable {
   // Where the value came from, in the container's own terms (an HDF5 path, a checkpoint key, a node's name), for
   // write-back. Empty: it is in no file.
   std::string source;
+  // Who may still choose `stored_as`: 0 anyone, kLayoutFixed nobody, else the graph with that serial, which holds the
+  // variable in the source's layout and can still change its mind (Builder's business).
+  static constexpr uint64_t kLayoutFixed = ~uint64_t{0};
+  uint64_t layout_chooser = 0;
 
   Dims dims() const { return apply(stored_as, source_dims); }
 };
