@@ -77,6 +77,7 @@ SampleOutput list_output(size_t length, std::optional<SampleTensor> element) {
   SampleOutput out;
   out.kind = Kind::List;
   out.sample.number = static_cast<int64_t>(length);
+  out.sample.dims = {kUnknown};  // elements of an unknown type
   if (element) {
     out.dtype = element->dtype;
     out.sample.dims = element->dims;
@@ -98,9 +99,9 @@ void add_rules(ShapeRules& rules) {
   rules.add("midstream::ints_to_tensor",
             [](Args a) { return std::vector{output(DType::Int64, {static_cast<int64_t>(ints(a[0]).size())})}; });
   rules.add("midstream::tensor_to_int",
-            [](Args) { return std::vector{SampleOutput{Kind::Int, DType::Int64, Sample{.dims = {}, .number = 3, .real = 0}}}; });
+            [](Args) { return std::vector{SampleOutput{Kind::Int, DType::Int64, Sample{.dims = {}, .number = 3, .real = 0}, true}}; });
   rules.add("midstream::tensor_to_bool",
-            [](Args) { return std::vector{SampleOutput{Kind::Bool, DType::Bool, Sample{.dims = {}, .number = 1, .real = 0}}}; });
+            [](Args) { return std::vector{SampleOutput{Kind::Bool, DType::Bool, Sample{.dims = {}, .number = 1, .real = 0}, true}}; });
   rules.add("midstream::list_reserve",
             [](Args a) { return std::vector{list_output(static_cast<size_t>(integer(a[0])), std::nullopt)}; });
   rules.add("midstream::list_set", [](Args a) { return std::vector{list_output(length_of(a[0]), tensor(a[2]))}; });
