@@ -118,6 +118,8 @@ NodeDef parse_nodedef(const std::string& name, const SharedBytes& message);
 // A TensorProto. Zero-copy for tensor_content; the *_val fields otherwise, the last value repeated to fill the shape as
 // TensorFlow does.
 Array parse_tensor(const std::string& name, const SharedBytes& message);
+// The same where dtype and shape are known from elsewhere and the message holds only the values (V1 checkpoints).
+Array parse_tensor(const std::string& name, const SharedBytes& message, TfType dtype, const Dims& shape);
 TfShape parse_shape(const std::string& name, const SharedBytes& message);
 
 }  // namespace midstream

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "formats/checks.h"
 #include "formats/hdf5_internal.h"
 
 namespace midstream {
@@ -29,7 +30,7 @@ struct H5File::Impl {
   Handle open_object(const std::string& path) const;
   // Refuses to allocate what a file of this size can hardly hold (deflate's limit is 1032:1).
   void check_size(const std::string& where, const Dims& shape, size_t item) const {
-    uint64_t bytes = static_cast<uint64_t>(num_elements(shape)) * item;
+    uint64_t bytes = checked_nbytes(where, shape, item);
     if (bytes > image.size() * 1032 + (1 << 20))
       throw Error(ErrorKind::BadFile, where,
                   "declares " + std::to_string(bytes) + " bytes in a file of " + std::to_string(image.size()) + ".",

@@ -88,7 +88,7 @@ class H5Writer {
   // Creates missing parents too; nothing happens if the group is there.
   void create_group(const std::string& path);
   // Creates or replaces a dataset (attributes of a replaced one of equal type and shape stay). Bool is stored as h5py
-  // stores it, bfloat16 as a custom float type, strings as vlen UTF-8.
+  // stores it, bfloat16 as Keras does (opaque, attribute `dtype`), strings as vlen UTF-8.
   void write(const std::string& path, const Array& array);
   void remove(const std::string& path);
 

@@ -35,6 +35,15 @@ Handle space_of(const Dims& shape) {
   return space_handle(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr));
 }
 
+// bfloat16 as h5py stores ml_dtypes' type: two opaque bytes. Keras tells them apart by the attribute `dtype`.
+Handle file_type(DType dtype) {
+  if (dtype == DType::String) return variable_string_type();
+  if (dtype != DType::BFloat16) return memory_type(dtype);
+  Handle type = type_handle(H5Tcreate(H5T_OPAQUE, 2));
+  H5Tset_tag(type.id(), "");
+  return type;
+}
+
 std::vector<const char*> pointers_to(const std::vector<std::string>& texts) {
   std::vector<const char*> out;
   for (const std::string& text : texts) out.push_back(text.c_str());
@@ -156,7 +165,7 @@ void H5Writer::write(const std::string& path, const Array& array) {
     remove(p);
   }
   bool strings = array.dtype() == DType::String;
-  Handle type = strings ? variable_string_type() : memory_type(array.dtype());
+  Handle type = file_type(array.dtype());
   Handle space = space_of(array.shape()), plist = plist_handle(H5Pcreate(H5P_DATASET_CREATE));
   H5Pset_obj_track_times(plist.id(), 0);  // as h5py: equal contents, equal file
   // Allocated at once, so that an array without elements is the only one without a place.
@@ -168,6 +177,7 @@ void H5Writer::write(const std::string& path, const Array& array) {
                             H5P_DEFAULT),
                  H5Dclose);
   if (!dataset.ok()) fail(impl_->where(p), "cannot be created as a dataset");
+  if (array.dtype() == DType::BFloat16) set_attribute(p, "dtype", std::string("bfloat16"));
   if (array.size() == 0) return;
   std::vector<const char*> texts;
   if (strings) texts = pointers_to(array.strings());
@@ -237,7 +247,7 @@ void H5Writer::set_attribute(const std::string& object, const std::string& name,
   std::string p = normal_path(object);
   Handle handle = impl_->open_object(p), space = space_of(value.shape());
   bool strings = value.dtype() == DType::String;
-  Handle type = strings ? variable_string_type() : memory_type(value.dtype());
+  Handle type = file_type(value.dtype());
   Handle out = impl_->new_attribute(handle.id(), p, name, type.id(), space.id());
   if (value.size() == 0) return;
   std::vector<const char*> texts;

@@ -121,6 +121,9 @@ struct SavedObjectGraph {
 struct VariableDef {
   std::string variable_name, initial_value_name, initializer_name, snapshot_name;
   bool is_resource = false, trainable = true;
+  // Of a part of a partitioned variable: the whole, and this part's place in it. Empty otherwise.
+  std::string full_name;
+  Dims full_shape, var_offset, var_shape;
 };
 
 struct AssetFileDef {
@@ -163,7 +166,7 @@ struct TrackableObject {
   std::vector<ObjectChild> children;
   std::vector<Attribute> attributes;
   std::vector<SlotVariable> slot_variables;
-  std::string registered_name;
+  std::string saver_name, saver_object_name;  // registered_saver
 
   std::optional<int> child(std::string_view local_name) const;
 };
