@@ -45,7 +45,10 @@ NAMES_ALLOWED = {
     "src/lower/": "what an op means",
     "src/libtorch/": "shape rules of operators and the registration of our own",
     "src/emit/print_table": "how an operator is spelt in Python",
-    "src/graph/builder": "the Builder's short forms (b.add, b.permute, integer arithmetic) are names of operators",
+    "src/graph/builder": "the Builder's short forms (b.add, b.permute) are names of operators",
+    "src/graph/int": "the Builder's integer arithmetic is calls of our own host operators",
+    "src/frontend/keras/keras1": "what Keras 1 called things, brought to the canonical form",
+    "src/frontend/keras/layer_config": "what versions of Keras meant by the same entry, brought to the canonical form",
 }
 # Structure rather than arithmetic: containers, and what a TensorFlow graph is held together by.
 STRUCTURE = set(

@@ -5,8 +5,8 @@
 
 What it does, in float64, for each mode (inference and training) anew:
   1. build(k) makes the model; every float weight gets random values (a bias of zeros hides mistakes), and it is saved
-  2. Keras loads the file, runs it and differentiates sum(output * cotangent), with a random cotangent for every output, by
-     every trainable variable and every float input
+  2. Keras loads the file, runs it and differentiates sum(output * cotangent), with random cotangents, by every trainable
+     variable and every float input
   3. midstream opens the same file and does the same
   4. outputs, gradients (in TensorFlow's layout), and after the training mode the state (BatchNorm's statistics) agree
 """
@@ -145,14 +145,14 @@ def compare_mode(
     for t in tensors:
         if t.is_floating_point() and input_gradients:
             t.requires_grad_()
+    parameters = parameters_of(module, variables, core_model) if parameter_gradients else []
     ours = core_model.forward(tensors, training)
     compare = Comparison(tol)
     assert len(ours) == len(theirs), f"{mode}: {len(ours)} outputs, expected {len(theirs)}"
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         compare.check(f"{mode}: output {i}", a, b)
 
-    parameters = parameters_like(module, variables, core_model.parameters())
-    wanted = [*(parameters if parameter_gradients else []), *(t for t in tensors if t.requires_grad)]
+    wanted = [*(tensor for _, tensor in parameters), *(t for t in tensors if t.requires_grad)]
     differentiable = [(y, c) for y, c in zip(ours, cotangents, strict=True) if y.requires_grad]
     if wanted and differentiable:
         total = sum((y * torch.from_numpy(np.asarray(c))).sum() for y, c in differentiable)
@@ -165,14 +165,13 @@ def compare_mode(
         np.abs(g).max() for g in [*their_parameter_gradients, *their_input_gradients] if g is not None and g.size
     ]
     floor = NOISE * max([1.0, *magnitudes])
-    if parameter_gradients:
-        our_names = [name for name, _ in named(core_model, parameters)]
-        for variable, name, theirs_g in zip(variables, our_names, their_parameter_gradients, strict=True):
-            gradient = gradients.pop(0)
-            gradient = gradient.to_dense() if gradient.is_sparse else gradient
-            compare.check(
-                f"{mode}: gradient of {variable_name(variable)}", core_model.to_source(name, gradient), theirs_g, floor
-            )
+    for (name, _), variable, expected in zip(
+        parameters, variables if parameters else [], their_parameter_gradients if parameters else [], strict=True
+    ):
+        gradient = gradients.pop(0)
+        gradient = gradient.to_dense() if gradient.is_sparse else gradient
+        ours_g = core_model.to_source(name, gradient)
+        compare.check(f"{mode}: gradient of {variable_name(variable)}", ours_g, expected, floor)
     for i, (t, theirs_g) in enumerate(zip(tensors, their_input_gradients, strict=True)):
         if t.requires_grad:
             compare.check(f"{mode}: gradient of input {i}", gradients.pop(0), theirs_g, floor)
@@ -198,26 +197,24 @@ def as_array_or_zeros(gradient, like) -> np.ndarray:
     return np.zeros(like.shape, like.dtype.as_numpy_dtype) if gradient is None else as_array(gradient)
 
 
-def parameters_like(module, variables, parameters: dict) -> list:
-    """midstream's parameters in the order of Keras' trainable variables, found by name.
+def parameters_of(module, variables, core_model) -> list[tuple[str, object]]:
+    """(name, tensor) of midstream's parameters in the order of Keras' trainable variables, found by name.
 
-    Keras 2 names variables without the models around them, and not always once: there the order decides.
+    Keras 2 names variables without the models around them, and not always once: there the values find what names do not.
     """
     names = [variable_name(v) for v in variables]
-    trainable = {name: p for name, p in parameters.items() if p.requires_grad}
-    if sorted(names) != sorted(trainable):
-        same_count = len(names) == len(trainable)
-        assert is_legacy(module) and same_count, f"parameters {sorted(trainable)}, expected {sorted(names)}"
-        return list(trainable.values())
-    return [trainable[name] for name in names]
-
-
-def named(core_model, parameters: list) -> list[tuple[str, object]]:
-    by_id = {id(p): name for name, p in core_model.parameters().items()}
-    if not all(id(p) in by_id for p in parameters):  # the binding made new Python objects: go by the memory
-        by_memory = {(p.data_ptr(), tuple(p.shape)): name for name, p in core_model.parameters().items()}
-        return [(by_memory[p.data_ptr(), tuple(p.shape)], p) for p in parameters]
-    return [(by_id[id(p)], p) for p in parameters]
+    parameters = core_model.parameters()
+    if sorted(names) == sorted(parameters):
+        return [(name, parameters[name]) for name in names]
+    wanted, has = f"expected {sorted(names)}", f"parameters {sorted(parameters)}"
+    assert is_legacy(module) and len(names) == len(parameters), f"{has}, {wanted}"
+    found, left = [], dict(parameters)
+    for variable in variables:
+        value = as_array(variable)
+        same = [n for n, p in left.items() if np.array_equal(as_array(core_model.to_source(n, p.detach())), value)]
+        assert same, f"{has} hold no {variable_name(variable)}, {wanted}"
+        found.append((same[0], left.pop(same[0])))
+    return found
 
 
 def compare_state(mode: str, model, core_model, compare: Comparison) -> None:
