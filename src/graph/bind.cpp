@@ -108,6 +108,7 @@ class Coercion {
       return reals && fits(reals->size());
     }
     if (e == "bool") {
+      if (auto* ints = std::get_if<std::vector<IntArg>>(&v); ints && ints->empty()) v = std::vector<bool>{};
       auto* bools = std::get_if<std::vector<bool>>(&v);
       return bools && fits(bools->size());
     }
