@@ -10,7 +10,11 @@
 namespace midstream {
 
 void register_host_ops(torch::Library& library, ShapeRules& rules);
+void register_image_ops(torch::Library& library, ShapeRules& rules);
+void register_normalization_ops(torch::Library& library, ShapeRules& rules);
+void register_random_ops(torch::Library& library, ShapeRules& rules);
 void register_recurrent_ops(torch::Library& library, ShapeRules& rules);
+void register_scalar_ops(torch::Library& library, ShapeRules& rules);
 // Other families: declare them here and call them in register_own_ops (ops.cpp), alphabetically.
 
 void register_own_ops(torch::Library& library, ShapeRules& rules);
