@@ -1,0 +1,74 @@
+// See keras1.h. The names are those of Keras 1.2; keras/legacy/interfaces.py of Keras 2.0 lists the renamings.
+#include "frontend/keras/keras1.h"
+
+#include <map>
+#include <set>
+
+namespace midstream::keras {
+
+using nlohmann::json;
+
+namespace {
+
+const std::map<std::string, std::string>& renamed_entries() {
+  static const std::map<std::string, std::string> names{
+      {"nb_filter", "filters"},        {"border_mode", "padding"},       {"bias", "use_bias"},
+      {"init", "kernel_initializer"},  {"inner_init", "recurrent_initializer"},
+      {"W_regularizer", "kernel_regularizer"},      {"b_regularizer", "bias_regularizer"},
+      {"U_regularizer", "recurrent_regularizer"},   {"W_constraint", "kernel_constraint"},
+      {"b_constraint", "bias_constraint"},          {"inner_activation", "recurrent_activation"},
+      {"dropout_W", "dropout"},        {"dropout_U", "recurrent_dropout"},
+      {"pool_length", "pool_size"},    {"filter_length", "kernel_size"},  {"subsample_length", "strides"},
+      {"subsample", "strides"},        {"stride", "strides"},             {"atrous_rate", "dilation_rate"},
+      {"gamma_init", "gamma_initializer"},          {"beta_init", "beta_initializer"},
+      {"sigma", "stddev"},             {"length", "size"}};
+  return names;
+}
+
+bool is_keras1(const json& config) {
+  for (const char* key : {"border_mode", "nb_filter", "W_regularizer", "subsample", "inner_activation", "dim_ordering",
+                          "pool_length", "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma"})
+    if (config.contains(key)) return true;
+  return false;
+}
+
+}  // namespace
+
+std::string keras1_class(const std::string& class_name) {
+  static const std::map<std::string, std::string> names{
+      {"Convolution1D", "Conv1D"}, {"Convolution2D", "Conv2D"}, {"Convolution3D", "Conv3D"},
+      {"Deconvolution2D", "Conv2DTranspose"}, {"Deconvolution3D", "Conv3DTranspose"},
+      {"Convolution2DTranspose", "Conv2DTranspose"}, {"Convolution3DTranspose", "Conv3DTranspose"},
+      {"SeparableConvolution1D", "SeparableConv1D"}, {"SeparableConvolution2D", "SeparableConv2D"},
+      {"AtrousConvolution1D", "Conv1D"}, {"AtrousConvolution2D", "Conv2D"}};
+  auto it = names.find(class_name);
+  return it == names.end() ? class_name : it->second;
+}
+
+json keras1_config(const std::string& class_name, const json& config) {
+  if (class_name == "Embedding" || !is_keras1(config)) return config;
+  json out = json::object();
+  for (const auto& [key, value] : config.items()) {
+    if (key == "dim_ordering") {
+      if (value != "default") out["data_format"] = value == "th" ? "channels_first" : "channels_last";
+    } else if (key == "p" && class_name.find("Dropout") != std::string::npos) {
+      out["rate"] = value;
+    } else if (key == "output_dim") {
+      out["units"] = value;
+    } else if (key == "nb_row" || key == "nb_col" || key == "kernel_dim1" || key == "kernel_dim2" || key == "kernel_dim3" ||
+               (key == "mode" && class_name == "BatchNormalization")) {
+      continue;
+    } else if (key == "length" && class_name != "UpSampling1D") {
+      out[key] = value;
+    } else {
+      auto it = renamed_entries().find(key);
+      out[it == renamed_entries().end() ? key : it->second] = value;
+    }
+  }
+  if (config.contains("nb_row")) out["kernel_size"] = {config.at("nb_row"), config.at("nb_col")};
+  if (config.contains("kernel_dim1"))
+    out["kernel_size"] = {config.at("kernel_dim1"), config.at("kernel_dim2"), config.at("kernel_dim3")};
+  return out;
+}
+
+}  // namespace midstream::keras

@@ -1,0 +1,120 @@
+// Opens .keras (zip) and .h5 files; see model.h.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "formats/zip.h"
+#include "frontend/keras/canonical.h"
+#include "frontend/keras/weights.h"
+
+namespace midstream::keras {
+namespace {
+
+std::string text_of(const ZipFile& zip, const char* member) {
+  if (!zip.contains(member))
+    throw Error(ErrorKind::BadFile, zip.name(), fmt::format("this zip file has no member '{}', so it is not a .keras file.", member));
+  return std::string(zip.read(member).text());
+}
+
+void find_floatx(File& file, const Model& model) {
+  for (const SourceLayer& layer : model.layers) {
+    if (layer.model) find_floatx(file, *layer.model);
+    if (!file.floatx.empty()) return;
+    if (layer.class_name == "InputLayer" || !layer.config.contains("dtype")) continue;
+    const std::string dtype = layer.config.at("dtype");
+    file.floatx = dtype.starts_with("mixed_") ? "float32" : dtype;
+  }
+}
+
+void finish(File& file, const json& compile, const WrittenBy& by) {
+  file.version = by.version;
+  file.keras3 = by.keras3();
+  find_floatx(file, file.model);
+  if (!parse_dtype(file.floatx)) file.floatx = "float32";
+  if (compile.is_object() && !compile.empty()) file.compile = canonical_compile(compile, file.model, by);
+}
+
+OptimizerState state_of(std::vector<FileArray> arrays) {
+  OptimizerState state;
+  state.all = std::move(arrays);
+  return state;
+}
+
+File read_zip(const std::string& path) {
+  const ZipFile zip = ZipFile::open(path);
+  File file;
+  file.path = path;
+  file.format = ".keras";
+  const json metadata = parse_python_json(text_of(zip, "metadata.json"), path + ": metadata.json");
+  const WrittenBy by = written_by(metadata.value("keras_version", std::string()));
+  const json config = parse_python_json(text_of(zip, "config.json"), path + ": config.json");
+  file.model = canonical_model(config, by);
+  if (!zip.contains("model.weights.h5"))
+    throw Error(ErrorKind::Unsupported, path, "this .keras file has no member 'model.weights.h5'.",
+                "Only weights in HDF5 are read.");
+  const H5File h5(path + ": model.weights.h5", zip.read("model.weights.h5"));
+  attach_tree(file.model, h5, "/", path);
+  finish(file, config.value("compile_config", json()), by);
+  for (const char* group : {"/optimizer/vars", "/optimizer/inner_optimizer/vars", "/optimizer/_inner_optimizer/vars"}) {
+    if (!h5.is_group(group) || h5.datasets(group).empty()) continue;
+    std::vector<FileArray> arrays = read_vars(h5, group);
+    if (!file.optimizer) {
+      file.optimizer = state_of(std::move(arrays));
+    } else {  // LossScaleOptimizer: its own two numbers, then the inner optimizer's
+      for (size_t i = 0; i < file.optimizer->all.size(); ++i)
+        file.optimizer->scalars[fmt::format("loss_scale_{}", i)] = file.optimizer->all[i];
+      file.optimizer->all = std::move(arrays);
+    }
+  }
+  return file;
+}
+
+File read_h5(const std::string& path) {
+  const H5File h5 = H5File::open(path);
+  const auto config_text = h5.string_attribute("/", "model_config");
+  if (!config_text) {
+    const bool weights = h5.has_attribute("/", "layer_names") || h5.is_group("/layers") || h5.is_group("/_layer_checkpoint_dependencies");
+    throw Error(ErrorKind::BadFile, path,
+                weights ? "this file holds a model's weights but not its configuration (no attribute 'model_config')."
+                        : "this HDF5 file is not a Keras model: it has no attribute 'model_config'.",
+                weights ? "Load the weights into the model in Keras and save the whole model." : "");
+  }
+  File file;
+  file.path = path;
+  file.format = ".h5";
+  const std::string weights = h5.is_group("/model_weights") ? "/model_weights" : "/";
+  std::string version = h5.string_attribute("/", "keras_version").value_or("");
+  if (version.empty()) version = h5.string_attribute(weights, "keras_version").value_or("");
+  const WrittenBy by = written_by(version);
+  file.model = canonical_model(parse_python_json(*config_text, path + ": model_config"), by);
+  attach_flat(file.model, h5, weights, path);
+  const auto training = h5.string_attribute("/", "training_config");
+  finish(file, training ? parse_python_json(*training, path + ": training_config") : json(), by);
+  if (h5.is_group("/optimizer_weights")) {
+    std::vector<FileArray> arrays = read_listed(h5, "/optimizer_weights");
+    if (!arrays.empty()) file.optimizer = state_of(std::move(arrays));
+  }
+  return file;
+}
+
+}  // namespace
+
+File read(const std::string& path) {
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorKind::Usage, path, "this is a directory, a .keras or .h5 file is wanted.");
+  const SharedBytes bytes = map_file(path);
+  const std::string_view start = bytes.text().substr(0, 4);
+  try {
+    if (start == "PK\x03\x04" || start == "PK\x05\x06") return read_zip(path);
+    if (H5File::looks_like(bytes.bytes)) return read_h5(path);
+  } catch (const json::exception& e) {
+    throw Error(ErrorKind::BadFile, path, fmt::format("its configuration is not of a known form: {}.", e.what()));
+  } catch (const Error& e) {
+    if (e.where().starts_with(path)) throw;
+    throw e.at(path);
+  }
+  throw Error(ErrorKind::BadFile, path, "this is neither a .keras (zip) nor an HDF5 file.");
+}
+
+}  // namespace midstream::keras

@@ -1,0 +1,158 @@
+// See weights.h.
+#include "frontend/keras/weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+
+namespace midstream::keras {
+namespace {
+
+std::string join(const std::string& group, const std::string& name) {
+  return group.ends_with('/') ? group + name : group + "/" + name;
+}
+
+bool is_number(const std::string& s) { return !s.empty() && s.find_first_not_of("0123456789") == std::string::npos; }
+
+WeightTree read_tree(const H5File& h5, const std::string& group) {
+  WeightTree tree;
+  tree.vars = read_vars(h5, join(group, "vars"));
+  for (const std::string& name : h5.groups(group)) {
+    if (name == "vars") continue;
+    // Private attributes of tf_keras' layers ("_query_dense") are public in Keras 3.
+    const std::string attribute = name.substr(std::min(name.find_first_not_of('_'), name.size() - 1));
+    WeightTree child = read_tree(h5, join(group, name));
+    auto [it, is_new] = tree.children.emplace(attribute, child);
+    if (!is_new && it->second.vars.empty() && it->second.children.empty()) it->second = std::move(child);
+  }
+  return tree;
+}
+
+bool has_arrays(const WeightTree& tree) {
+  return !tree.vars.empty() ||
+         std::any_of(tree.children.begin(), tree.children.end(), [](const auto& c) { return has_arrays(c.second); });
+}
+
+const FileArray* first_array(const WeightTree& tree) {
+  if (!tree.vars.empty()) return &tree.vars[0];
+  for (const auto& [name, child] : tree.children)
+    if (const FileArray* a = first_array(child)) return a;
+  return nullptr;
+}
+
+// Names of a container's items, as Keras makes them: "dense", "dense_1", ...
+class Counter {
+ public:
+  std::string next(const std::string& class_name) {
+    const std::string name = to_snake_case(class_name);
+    auto [it, is_new] = counts_.emplace(name, 0);
+    return is_new ? name : fmt::format("{}_{}", name, ++it->second);
+  }
+
+ private:
+  std::map<std::string, int> counts_;
+};
+
+std::string file_class(const SourceLayer& layer) {
+  if (layer.registered_name.empty()) return layer.class_name;
+  return layer.registered_name.substr(layer.registered_name.rfind('>') + 1);
+}
+
+std::shared_ptr<const WeightTree> part(const std::shared_ptr<const WeightTree>& owner, const WeightTree& tree) {
+  return {owner, &tree};
+}
+
+void attach_layers(Model& model, const std::shared_ptr<const WeightTree>& tree, const WeightTree& layers, bool twice,
+                   const std::string& where) {
+  Counter counter;
+  std::set<std::string> seen;
+  for (SourceLayer& layer : model.layers) {
+    if (layer.class_name.starts_with("ops.")) continue;  // operations are no layers
+    if (model.class_name == "Sequential" && layer.class_name == "InputLayer") continue;
+    const std::string name = counter.next(file_class(layer));
+    seen.insert(name);
+    auto it = layers.children.find(name);
+    if (it == layers.children.end()) continue;
+    // The dict of TF 2.12 lists a layer with weights a second time, which takes a number.
+    if (twice && has_arrays(it->second)) counter.next(file_class(layer));
+    layer.weights = part(tree, it->second);
+    if (layer.model) attach_subtrees(*layer.model, layer.weights, where + ": " + layer.name);
+  }
+  for (const auto& [name, child] : layers.children)
+    if (!seen.contains(name) && has_arrays(child))
+      throw Error(ErrorKind::Mismatch, where,
+                  fmt::format("'{}' holds an array, but the model's config has no layer for it.", first_array(child)->source),
+                  "Config and weights come from different models, or the file was edited.");
+}
+
+}  // namespace
+
+std::vector<FileArray> read_vars(const H5File& h5, const std::string& group) {
+  std::vector<FileArray> out;
+  if (!h5.is_group(group)) return out;
+  std::vector<std::string> names = h5.datasets(group);
+  std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
+    if (is_number(a) && is_number(b)) return a.size() != b.size() ? a.size() < b.size() : a < b;
+    return is_number(a) != is_number(b) ? is_number(a) : a < b;
+  });
+  for (const std::string& name : names) {
+    const std::string path = join(group, name);
+    out.push_back({path, is_number(name) ? "" : name, h5.read(path)});
+  }
+  return out;
+}
+
+std::vector<FileArray> read_listed(const H5File& h5, const std::string& group) {
+  std::vector<FileArray> out;
+  const auto names = h5.strings_attribute(group, "weight_names");
+  if (!names) return out;
+  for (const std::string& name : *names) {
+    const std::string path = join(group, name);
+    if (!h5.is_dataset(path))
+      throw Error(ErrorKind::BadFile, h5.name() + ": " + group, fmt::format("weight_names lists '{}', but it is not there.", name));
+    out.push_back({path, name, h5.read(path)});
+  }
+  return out;
+}
+
+void attach_subtrees(Model& model, const std::shared_ptr<const WeightTree>& tree, const std::string& where) {
+  for (const char* name : {"layers", "layer_checkpoint_dependencies"}) {
+    auto it = tree->children.find(name);
+    if (it == tree->children.end()) continue;
+    attach_layers(model, tree, it->second, std::string_view(name) != "layers", where);
+    return;
+  }
+}
+
+void attach_tree(Model& model, const H5File& h5, const std::string& group, const std::string& where) {
+  auto tree = std::make_shared<WeightTree>();
+  for (const char* name : {"layers", "_layer_checkpoint_dependencies"})
+    if (const std::string path = join(group, name); h5.is_group(path))
+      tree->children[name[0] == '_' ? name + 1 : name] = read_tree(h5, path);
+  attach_subtrees(model, tree, where);
+}
+
+void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where) {
+  std::map<std::string, SourceLayer*> by_name;
+  for (SourceLayer& layer : model.layers) by_name[layer.name] = &layer;
+  std::vector<std::string> groups = h5.strings_attribute(group, "layer_names").value_or(h5.groups(group));
+  for (const std::string& name : groups) {
+    const std::string path = join(group, name);
+    if (!h5.is_group(path)) throw Error(ErrorKind::BadFile, where, fmt::format("layer_names lists '{}', but it is not there.", name));
+    auto tree = std::make_shared<WeightTree>();
+    tree->flat = true;
+    tree->vars = read_listed(h5, path);
+    auto it = by_name.find(name);
+    if (it != by_name.end()) {
+      it->second->weights = tree;
+    } else if (!tree->vars.empty()) {
+      throw Error(ErrorKind::Mismatch, where, fmt::format("'{}' holds weights, but the model's config has no layer '{}'.", path, name),
+                  "Config and weights come from different models, or the layer was renamed after saving.");
+    }
+  }
+}
+
+}  // namespace midstream::keras
