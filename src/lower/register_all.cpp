@@ -7,15 +7,27 @@
 namespace midstream {
 
 namespace keras {
-// lower/keras: one declaration a line, `void register_activations(Registry&);`
+void register_constraints(Registry&);
+void register_losses(Registry&);
+void register_optimizers_adam(Registry&);
+void register_optimizers_adaptive(Registry&);
+void register_optimizers_sgd(Registry&);
+void register_regularizers(Registry&);
+void register_schedules(Registry&);
 }  // namespace keras
 
 namespace tensorflow {
 // lower/tensorflow
 }  // namespace tensorflow
 
-void register_all([[maybe_unused]] Registry& r) {
-  // keras::register_activations(r);
+void register_all(Registry& r) {
+  keras::register_constraints(r);
+  keras::register_losses(r);
+  keras::register_optimizers_adam(r);
+  keras::register_optimizers_adaptive(r);
+  keras::register_optimizers_sgd(r);
+  keras::register_regularizers(r);
+  keras::register_schedules(r);
 }
 
 }  // namespace midstream

@@ -25,7 +25,8 @@ void activity_regularizer(Layer& l, const json& rule, const Tensors& outputs) {
   const RegularizerFn* fn = registry().regularizers.find(name);
   if (!fn) l.b.fail(ErrorKind::Unsupported, fmt::format("activity regularizer '{}' has no lowering.", name));
   for (const Tensor& out : outputs) {
-    Value penalty = (*fn)(l.b, rule.value("config", json::object()), out.value);
+    const Rules rules = rules_for(l.host().keras3, l.b.dtype(out.value));
+    Value penalty = (*fn)(l.b, rule.value("config", json::object()), rules, out.value);
     if (l.b.rank(out.value) > 0) {
       Value batch = l.b.cast(l.b.tensor_of(l.b.size(out.value, 0)), l.b.dtype(penalty));
       penalty = l.b.div(penalty, batch);

@@ -5,6 +5,9 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "graph/builder.h"
 
@@ -12,31 +15,57 @@ namespace midstream::keras {
 
 using json = nlohmann::json;
 
-using ActivationFn = std::function<Value(Builder&, const json& config, Value)>;
-using RegularizerFn = std::function<Value(Builder&, const json& config, Value w)>;      // scalar penalty
-using ConstraintFn = std::function<Value(Builder&, const json& config, Value w)>;       // the constrained w
-using ScheduleFn = std::function<Value(Builder&, const json& config, Value step)>;      // 0-d learning rate
+// Where Keras 3 and Keras 2 (tf_keras) compute differently; resolved from the file once (rules_for), so that no
+// formula asks for a version.
+struct Rules {
+  DType floatx = DType::Float32;  // keras.config.floatx(): what losses and metrics compute in
+  double epsilon = 1e-7;          // keras.config.epsilon()
+  bool losses_in_floatx = true;     // Keras 3 casts predictions to floatx before the loss; Keras 2 leaves them
+  bool epsilon_in_log = false;      // Keras 2: binary crossentropy adds epsilon inside the logarithms
+  bool smooth_by_class_axis = false;  // Keras 2: label smoothing counts the classes along `axis`, not the last one
+  bool floored_norm = false;        // Keras 2: cosine similarity normalizes with rsqrt(max(sum, 1e-12))
+  bool ignored_before_logits = true;  // Keras 3: ignore_class hides the activation behind the predictions
+  bool mask_counts_twice = false;   // Keras 2: a mask of the predictions weighs the loss both before and inside it
+  bool weights_match_rank = false;  // Keras 2: [n] targets and weights become [n, 1] beside [n, c] predictions
+  bool metrics_per_sample = true;   // Keras 3: metrics average each sample first
+  bool float32_factors = true;      // Keras 3: regularizers' factors pass through float32
+};
 
-// The unreduced loss, one value per sample (and per remaining axis), as Keras' Loss.call gives it; reduction, sample
-// weights and masks are generic (losses.h).
-using LossFn = std::function<Value(Builder&, const json& config, Value y_true, Value y_pred)>;
+Rules rules_for(bool keras3, DType floatx);
+
+using ActivationFn = std::function<Value(Builder&, const json& config, Value)>;
+// Scalar penalty of w.
+using RegularizerFn = std::function<Value(Builder&, const json& config, const Rules&, Value w)>;
+// The constrained w.
+using ConstraintFn = std::function<Value(Builder&, const json& config, const Rules&, Value w)>;
+// 0-d float32 learning rate at `step` (0-d int64).
+using ScheduleFn = std::function<Value(Builder&, const json& config, Value step)>;
+
+// The unreduced loss: one value per sample (and per remaining axis), as Keras' Loss.call gives it, with a mask of its
+// own where some values do not count (ignore_class). Reduction, sample weights and masks are generic (reduction.h).
+struct Losses {
+  Value values;
+  Value mask;  // bool; null: all count
+};
+using LossFn = std::function<Losses(Builder&, const json& config, const Rules&, Value y_true, Value y_pred)>;
 
 // A metric: state variables that `update` assigns and a result computed from them.
 class Metric {
  public:
   virtual ~Metric() = default;
   // Appends the update of this metric's variables (Role::Metric, created in b.graph().variables under `path`).
-  virtual void update(Builder& b, const std::string& path, Value y_true, Value y_pred, Value sample_weight) = 0;
+  // `sample_weight` and the mask of the predictions may be null.
+  virtual void update(Builder& b, const std::string& path, Value y_true, Value y_pred, Value mask,
+                      Value sample_weight) = 0;
   virtual Value result(Builder& b, const std::string& path) = 0;
 };
-using MetricFn = std::function<std::unique_ptr<Metric>(const json& config)>;
+using MetricFn = std::function<std::unique_ptr<Metric>(const json& config, const Rules&)>;
 
 // A gradient keeps TensorFlow's form: dense, or a list of (row, gradient) with one entry per occurrence of a row
 // (IndexedSlices: the gradient of an embedding table).
 struct Gradient {
   Value values;   // dense: like the variable; slices: [n, ...row shape]
   Value indices;  // null: dense. int64 [n]
-  Ints rows;      // slices: {number of rows}, the variable's first size
   bool is_slices() const { return static_cast<bool>(indices); }
 };
 
@@ -44,22 +73,29 @@ struct Gradient {
 class OptimizerRule {
  public:
   virtual ~OptimizerRule() = default;
-  // Names of the slots that each trainable variable has, in Keras' order, and their initial value.
+  // Names of the slots that each trainable variable has, in Keras 3's words and order, and their initial value.
   struct SlotSpec {
     std::string name;
     double initial = 0;
   };
   virtual std::vector<SlotSpec> slots() const = 0;
-  // True if the rule treats each element of a variable by itself, so that variables may be cut, joined and permuted.
-  virtual bool elementwise() const { return true; }
-  // 0-d values that all variables share (Adam's bias corrections); computed once per step.
-  virtual Values prepare(Builder& b, Value learning_rate, Value iterations, DType dtype) = 0;
+  // 0-d values that all variables share and that change from step to step (Nadam's product), with their initial value.
+  virtual std::vector<SlotSpec> scalars() const { return {}; }
+  // 0-d values, functions of the step and the learning rate, that all variables use: Adam's bias corrections. Computed
+  // once per step. `step` counts from 0; `scalars` are the values before the step.
+  struct Prepared {
+    Values values;       // what apply() gets, the learning rate in `dtype` first
+    Values new_scalars;  // in scalars() order
+  };
+  virtual Prepared prepare(Builder& b, Value learning_rate, Value step, const Values& scalars, DType dtype) const;
   struct Update {
     Value variable;      // the new variable
     Values slots;        // the new slots, in slots() order
   };
-  virtual Update apply(Builder& b, const Values& prepared, Value learning_rate, Value variable, const Gradient& gradient,
-                       const Values& slots) = 0;
+  virtual Update apply(Builder& b, const Values& prepared, Value variable, const Gradient& gradient,
+                       const Values& slots) const = 0;
+  // True where duplicates among the occurrences are summed before the rule (Keras 2).
+  bool merged_gradients = false;
 };
 using OptimizerFn = std::function<std::unique_ptr<OptimizerRule>(const json& config)>;
 
