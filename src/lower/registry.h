@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ struct Registry {
   Table<keras::RegularizerFn> regularizers{"keras.regularizers"};
   Table<keras::ConstraintFn> constraints{"keras.constraints"};
   Table<tensorflow::OpEntry> tf_ops{"tf"};
+
+  // Layers whose inputs are not cast to the compute dtype (Keras' autocast = False): what takes indices.
+  std::set<std::string> keeps_input_dtype;
 
   void layer(const std::string& name, keras::LayerFn fn) { layers.add(name, std::move(fn)); }
   void tf(const std::string& name, tensorflow::OpFn fn, std::vector<std::string> outputs = {}) {

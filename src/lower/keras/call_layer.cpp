@@ -19,23 +19,20 @@ void autocast(Builder& b, DType dtype, Tensors& tensors) {
     if (t.value && b.type(t.value).kind == Kind::Tensor && is_floating(b.dtype(t.value))) t.value = b.cast(t.value, dtype);
 }
 
-// Both Keras divide the penalty by the batch size, so that its strength does not depend on it.
-void activity_regularizer(Layer& l, const json& rule, const Tensors& outputs) {
+}  // namespace
+
+void add_activity_loss(Layer& l, const json& rule, Value output) {
   const std::string name = rule.at("class_name").get<std::string>();
   const RegularizerFn* fn = registry().regularizers.find(name);
   if (!fn) l.b.fail(ErrorKind::Unsupported, fmt::format("activity regularizer '{}' has no lowering.", name));
-  for (const Tensor& out : outputs) {
-    const Rules rules = rules_for(l.host().keras3, l.b.dtype(out.value));
-    Value penalty = (*fn)(l.b, rule.value("config", json::object()), rules, out.value);
-    if (l.b.rank(out.value) > 0) {
-      Value batch = l.b.cast(l.b.tensor_of(l.b.size(out.value, 0)), l.b.dtype(penalty));
-      penalty = l.b.div(penalty, batch);
-    }
-    l.add_loss(penalty);
+  const Rules rules = rules_for(l.host().keras3, l.b.dtype(output));
+  Value penalty = (*fn)(l.b, rule.value("config", json::object()), rules, output);
+  if (l.b.rank(output) > 0) {
+    Value batch = l.b.cast(l.b.tensor_of(l.b.size(output, 0)), l.b.dtype(penalty));
+    penalty = l.b.div(penalty, batch);
   }
+  l.add_loss(penalty);
 }
-
-}  // namespace
 
 Tensors call_layer(Layer& layer, Call call) {
   const LayerFn* fn = registry().layers.find(layer.class_name);
@@ -43,13 +40,14 @@ Tensors call_layer(Layer& layer, Call call) {
   LayerHost::TrainingOverride override(layer.host(), training_option(call.options));
   call.options.erase("training");
   const DType dtype = layer.compute_dtype();
-  if (is_floating(dtype)) {
+  if (is_floating(dtype) && !registry().keeps_input_dtype.contains(layer.class_name)) {
     autocast(layer.b, dtype, call.inputs);
     for (Tensors& arg : call.args) autocast(layer.b, dtype, arg);
     for (auto& [name, arg] : call.kwargs) autocast(layer.b, dtype, arg);
   }
   Tensors outputs = (*fn)(layer, call);
-  if (layer.has("activity_regularizer")) activity_regularizer(layer, layer.config.at("activity_regularizer"), outputs);
+  if (layer.has("activity_regularizer"))
+    for (const Tensor& out : outputs) add_activity_loss(layer, layer.config.at("activity_regularizer"), out.value);
   return outputs;
 }
 

@@ -62,7 +62,8 @@ class LayerHost {
   Value weight(Builder& b, LayerRecord& layer, const std::string& name, DType dtype, const Dims& dims, bool trainable);
 
   // The state [seed, counter] of the generator for its next use in this graph. Null where the seed is null.
-  Value draw_seed(Builder& b, LayerRecord& layer, const std::string& generator);
+  // `in_inference_too`: the generator advances in both modes.
+  Value draw_seed(Builder& b, LayerRecord& layer, const std::string& generator, bool in_inference_too = false);
   // Appends the assignments of the advanced counters; called once, when the graph's layers are all there.
   void finish_seeds(Builder& b);
 
@@ -85,7 +86,7 @@ class LayerHost {
   struct Stream {
     std::string variable;
     int64_t draws = 0;
-    std::vector<bool> counted;
+    bool in_inference_too = false;
   };
   std::deque<LayerRecord> records_;
   std::unordered_map<std::string, LayerRecord*> by_path_;
@@ -96,6 +97,10 @@ class LayerHost {
 
 // Calls a layer as Keras' Layer.__call__ does: inputs cast to the compute dtype, lowering, activity regularizer.
 Tensors call_layer(Layer& layer, Call call);
+
+// Adds the penalty on a layer's output to the losses: divided by the batch size in both Keras, so that its strength does
+// not depend on it.
+void add_activity_loss(Layer& layer, const json& regularizer, Value output);
 
 // A weight's variable names in Keras' order: layer by layer (depth first), a layer's own before its children's.
 std::vector<std::string> trainable_variables(const LayerHost& host, const Variables& variables);
