@@ -5,8 +5,8 @@
 
 What it does, in float64, for each mode (inference and training) anew:
   1. build(k) makes the model; every float weight gets random values (a bias of zeros hides mistakes), and it is saved
-  2. Keras loads the file, runs it and differentiates sum(output * cotangent), with random cotangents, by every trainable
-     variable and every float input
+  2. Keras loads the file, runs it and differentiates sum(output * cotangent), with random cotangents, by every
+     trainable variable and every float input
   3. midstream opens the same file and does the same
   4. outputs, gradients (in TensorFlow's layout), and after the training mode the state (BatchNorm's statistics) agree
 """
@@ -200,7 +200,7 @@ def as_array_or_zeros(gradient, like) -> np.ndarray:
 def parameters_of(module, variables, core_model) -> list[tuple[str, object]]:
     """(name, tensor) of midstream's parameters in the order of Keras' trainable variables, found by name.
 
-    Keras 2 names variables without the models around them, and not always once: there the values find what names do not.
+    Keras 2 names variables without the models around them, and not always once: there the values find them.
     """
     names = [variable_name(v) for v in variables]
     parameters = core_model.parameters()
