@@ -27,9 +27,11 @@ struct HostInts {
   int rank = 1;
   DType dtype = DType::Int32;
 };
-// A resource (or TF1 reference) handle of the entry `name` of Variables.
+// A handle of the entry `name` of Variables. TF1's reference variables (`ref`) stand for their value wherever a tensor is
+// wanted; resource variables are read by ops of their own.
 struct VariableHandle {
   std::string name;
+  bool ref = false;
 };
 // A string scalar or anything else that only names something (a hash table, a random generator).
 struct Opaque {
