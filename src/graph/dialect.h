@@ -24,6 +24,7 @@ struct Schema {
   std::vector<SchemaArg> args;
   std::vector<std::string> returns;  // types
   bool pointwise = false;  // elementwise over its tensor arguments (PyTorch's own tag, or our table)
+  bool random = false;     // two equal calls may give different numbers (PyTorch's tag nondeterministic_seeded)
 };
 
 // An argument with its values replaced by one sample of each.
