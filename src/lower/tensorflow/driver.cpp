@@ -42,6 +42,11 @@ Operand Driver::evaluate(const std::string& tensor) {
   return get(e);
 }
 
+Operand Driver::output(const std::string& tensor, size_t index) const {
+  const Operands* outputs = find(parse_endpoint(tensor).node);
+  return outputs && index < outputs->size() ? (*outputs)[index] : Operand();
+}
+
 // --- the memo
 
 const Operands* Driver::find(const std::string& node) const {
@@ -365,6 +370,16 @@ std::map<std::string, std::vector<std::string>> Driver::unsupported(const std::v
   for (const std::string& t : tensors) open.push_back(parse_endpoint(t).node);
   std::set<std::string> functions;
   collect_unsupported(body(nullptr), open, out, functions);
+  return out;
+}
+
+std::map<std::string, std::vector<std::string>> Driver::unsupported_function(const std::string& name) {
+  std::map<std::string, std::vector<std::string>> out;
+  const FunctionDef& f = function(name);
+  std::vector<std::string> open;
+  for (const auto& [output, endpoint] : f.ret) open.push_back(parse_endpoint(endpoint).node);
+  std::set<std::string> functions{name};
+  collect_unsupported(body(&f), open, out, functions);
   return out;
 }
 

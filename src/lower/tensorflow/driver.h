@@ -46,11 +46,14 @@ class Driver {
   // Binds an endpoint of the main graph before anything is lowered (inputs that are fed).
   void bind(const std::string& tensor, Operand operand);
   Operand evaluate(const std::string& tensor);  // of the present body
+  // Output `index` of an evaluated node; undefined if it has no such output.
+  Operand output(const std::string& tensor, size_t index) const;
   // Lowers a function's body in place. `arguments` in its signature's order.
   Operands call_function(const std::string& name, const Operands& arguments);
 
   // Every op without lowering in what `tensors` need: op -> places. Function bodies included.
   std::map<std::string, std::vector<std::string>> unsupported(const std::vector<std::string>& tensors);
+  std::map<std::string, std::vector<std::string>> unsupported_function(const std::string& name);
 
   // --- variables: the value that a read at this point of the program sees
   Value read_variable(const std::string& name);

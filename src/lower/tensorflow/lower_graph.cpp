@@ -1,0 +1,169 @@
+#include "lower/tensorflow/lower_graph.h"
+
+#include <algorithm>
+#include <set>
+
+#include "lower/tensorflow/driver.h"
+#include "lower/tensorflow/weights.h"
+
+namespace midstream::tensorflow {
+namespace {
+
+bool takes_strings(const Entry& e) {
+  return std::any_of(e.inputs.begin(), e.inputs.end(), [](const Entry::Port& p) { return p.dtype == TfType::String; });
+}
+
+// The type of an input. An unknown rank has no graph of ours: TensorFlow's placeholders that say nothing are taken as
+// what most models mean, a batch.
+Type input_type(const std::string& name, TfType dtype, const TfShape& shape) {
+  auto known = to_dtype(dtype);
+  if (!known || *known == DType::String)
+    throw Error(ErrorKind::Unsupported, name, "is an input of " + to_string(dtype) + ", which PyTorch has no tensor for.");
+  return {Kind::Tensor, *known, shape.value_or(Dims{kUnknown})};
+}
+
+void report(const File& file, const std::map<std::string, std::vector<std::string>>& missing) {
+  if (missing.empty()) return;
+  std::string text = std::to_string(missing.size()) + (missing.size() == 1 ? " operation" : " operations") +
+                     " of this graph have no lowering yet:";
+  for (const auto& [op, places] : missing) {
+    text += "\n  tf." + op + "  x" + std::to_string(places.size()) + "  at ";
+    for (size_t i = 0; i < std::min<size_t>(3, places.size()); ++i) text += (i ? ", " : "") + places[i];
+    if (places.size() > 3) text += ", ...";
+  }
+  throw Error(ErrorKind::Unsupported, file.path, text, "\n  To add one: CONTRIBUTING.md.");
+}
+
+// Of a bare graph the inputs are its placeholders, the outputs the tensors that no node consumes.
+Entry bare_entry(const File& file, const std::map<std::string, std::string>& variable_of_node) {
+  Entry entry;
+  std::set<std::string> consumed;
+  for (const NodeDef& node : file.graph.nodes)
+    for (const std::string& input : node.inputs) consumed.insert(parse_endpoint(input).node);
+  for (const NodeDef& node : file.graph.nodes) {
+    if (node.op == "Placeholder" || node.op == "PlaceholderWithDefault") {
+      TfShape shape = node.has("shape") ? node.attr("shape").shape() : TfShape();
+      // Old writers left the shape out of the attribute: an empty one beside an unknown rank looks the same.
+      if (node.op == "Placeholder") entry.inputs.push_back({node.name, node.name + ":0", node.attr("dtype").type(), shape});
+    }
+    if (consumed.count(node.name) || node.op == "NoOp" || node.op == "Assert" || variable_of_node.count(node.name)) continue;
+    if (node.op == "Placeholder" || node.op == "Assign" || node.op == "SaveV2") continue;
+    entry.outputs.push_back({node.name, node.name + ":0", TfType::Invalid, {}});
+  }
+  return entry;
+}
+
+class Lowering {
+ public:
+  Lowering(const File& file, std::shared_ptr<Variables> variables, const Dialect& dialect)
+      : file_(file),
+        graph_(std::make_unique<Graph>(std::move(variables))),
+        variable_of_node_(add_variables(file, *graph_->variables)),
+        b_(*graph_, dialect),
+        driver_(b_, file, variable_of_node_) {
+    graph_->name = file.path;
+  }
+
+  std::unique_ptr<Graph> entry(const Entry& entry) {
+    for (const Entry::Port& p : entry.inputs) driver_.bind(p.tensor, b_.input(p.name, port_type(p)));
+    std::vector<std::string> wanted;
+    for (const Entry::Port& p : entry.outputs) wanted.push_back(p.tensor);
+    report(file_, driver_.unsupported(wanted));
+    for (const Entry::Port& p : entry.outputs) {
+      for (size_t i = 0;; ++i) {  // a bare graph's node with several outputs gives all of them
+        Operand o = i == 0 ? driver_.evaluate(p.tensor) : driver_.output(p.tensor, i);
+        if (!o.defined()) break;
+        if (!o.opaque() && !o.variable()) add_output(i == 0 ? p.name : p.name + ":" + std::to_string(i), o);
+        if (p.dtype != TfType::Invalid) break;
+      }
+    }
+    return finish();
+  }
+
+  std::unique_ptr<Graph> function(const std::string& name) {
+    const FunctionDef* f = file_.graph.find_function(name);
+    if (!f) throw Error(ErrorKind::Usage, file_.path, "holds no function " + name + ".");
+    const std::vector<Capture> captures = file_.captures.count(name) ? file_.captures.at(name) : std::vector<Capture>();
+    Operands arguments;
+    size_t given = f->inputs.size() - captures.size();
+    for (size_t i = 0; i < f->inputs.size(); ++i)
+      arguments.push_back(i < given ? argument(*f, i) : capture(captures[i - given]));
+    report(file_, driver_.unsupported_function(name));
+    Operands results = driver_.call_function(name, arguments);
+    for (size_t i = 0; i < results.size(); ++i) add_output(f->outputs[i].name, results[i]);
+    return finish();
+  }
+
+ private:
+  Type port_type(const Entry::Port& p) {
+    TfShape shape = p.shape;
+    // TF1 placeholders keep their shape in a second place when the attribute says nothing.
+    for (const NodeDef& node : file_.graph.nodes)
+      if (!shape && node.name == parse_endpoint(p.tensor).node && node.has("_output_shapes"))
+        shape = node.attr("_output_shapes").shapes().at(0);
+    return input_type(p.name, p.dtype, shape);
+  }
+
+  Operand argument(const FunctionDef& f, size_t i) {
+    TfShape shape;
+    if (auto it = f.arg_attrs.find(static_cast<uint32_t>(i)); it != f.arg_attrs.end())
+      if (auto shapes = it->second.find("_output_shapes"); shapes != it->second.end()) shape = shapes->second.shapes().at(0);
+    return b_.input(f.inputs[i].name, input_type(f.inputs[i].name, f.inputs[i].type, shape));
+  }
+
+  Operand capture(const Capture& c) {
+    if (!c.variable_key.empty()) {
+      auto name = file_.names.find(c.variable_key);
+      return VariableHandle{
+          add_variable(file_, *graph_->variables, c.variable_key, name == file_.names.end() ? c.variable_key : name->second)};
+    }
+    if (!c.constant.empty()) return driver_.evaluate(c.constant + ":0");
+    return Opaque{"a captured resource"};
+  }
+
+  void add_output(const std::string& name, const Operand& o) { outputs_.push_back({name, materialize(b_, o)}); }
+
+  std::unique_ptr<Graph> finish() {
+    driver_.finish();
+    b_.outputs(outputs_);
+    return std::move(graph_);
+  }
+
+  const File& file_;
+  std::unique_ptr<Graph> graph_;
+  std::map<std::string, std::string> variable_of_node_;
+  Builder b_;
+  Driver driver_;
+  std::vector<Output> outputs_;
+
+ public:
+  const std::map<std::string, std::string>& variable_of_node() const { return variable_of_node_; }
+};
+
+}  // namespace
+
+std::vector<std::string> signatures(const File& file) {
+  std::vector<std::string> names;
+  for (const Entry& e : file.signatures)
+    if (!takes_strings(e)) names.push_back(e.name);
+  std::stable_partition(names.begin(), names.end(), [](const std::string& n) { return n == "serving_default"; });
+  return names;
+}
+
+std::unique_ptr<Graph> lower_graph(const File& file, std::shared_ptr<Variables> variables, const Dialect& dialect,
+                                   const LowerOptions& options) {
+  Lowering lowering(file, std::move(variables), dialect);
+  if (!options.function.empty()) return lowering.function(options.function);
+  if (!options.signature.empty()) {
+    if (const Entry* e = file.find(options.signature)) return lowering.entry(*e);
+    std::string known;
+    for (const Entry& e : file.signatures) known += (known.empty() ? "" : ", ") + e.name;
+    throw Error(ErrorKind::Usage, file.path, "has no signature " + options.signature + "; it has " +
+                                                 (known.empty() ? "none" : known) + ".");
+  }
+  std::vector<std::string> names = signatures(file);
+  if (!names.empty()) return lowering.entry(*file.find(names[0]));
+  return lowering.entry(bare_entry(file, lowering.variable_of_node()));
+}
+
+}  // namespace midstream::tensorflow
