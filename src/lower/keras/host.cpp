@@ -77,7 +77,8 @@ Value LayerHost::weight(Builder& b, LayerRecord& layer, const std::string& name,
   return b.variable(full_name);
 }
 
-Value LayerHost::draw_seed(Builder& b, LayerRecord& layer, const std::string& generator) {
+Value LayerHost::draw_seed(Builder& b, LayerRecord& layer, const std::string& generator,
+                           bool in_inference_too) {
   auto seed = layer.config.find("seed");
   if (seed == layer.config.end() || !seed->is_number_integer()) return {};
   const std::string name = layer.path + "/" + generator;
@@ -86,6 +87,7 @@ Value LayerHost::draw_seed(Builder& b, LayerRecord& layer, const std::string& ge
                               .initial = Array::of<int64_t>(DType::Int64, {2}, {seed->get<int64_t>(), 0})});
   auto it = std::find_if(streams_.begin(), streams_.end(), [&](const Stream& s) { return s.variable == name; });
   if (it == streams_.end()) it = streams_.insert(streams_.end(), Stream{name});
+  it->in_inference_too = in_inference_too;
   const int64_t drawn = it->draws++;
   Value state = b.variable(name);
   if (drawn == 0) return state;
@@ -96,8 +98,9 @@ void LayerHost::finish_seeds(Builder& b) {
   for (const Stream& stream : streams_) {
     Value state = b.variable(stream.variable);
     Value step = b.constant(Array::of<int64_t>(DType::Int64, {2}, {0, stream.draws}));
-    // Generators advance only where a random number is drawn, and that is in training.
-    Values next = b.cond(b.training(), [&] { return Values{b.add(state, step)}; }, [&] { return Values{state}; });
+    // Most generators advance only where a random number is used, and that is in training.
+    auto advance = [&] { return Values{b.add(state, step)}; };
+    Values next = stream.in_inference_too ? advance() : b.cond(b.training(), advance, [&] { return Values{state}; });
     b.assign(state, next[0]);
   }
   streams_.clear();

@@ -146,6 +146,10 @@ Value Layer::weight(const std::string& name, const Dims& dims, bool trainable, b
   return autocast && is_floating(b.dtype(v)) ? b.cast(v, compute_dtype()) : v;
 }
 
+Value Layer::weight_as(DType dtype, const std::string& name, const Dims& dims) {
+  return host_.weight(b, *record_, name, dtype, dims, false);
+}
+
 Layer Layer::child(const std::string& attribute, const std::string& name, const std::string& class_name, json config) {
   config = with_defaults_of(*this, std::move(config));
   const bool inner_trainable = trainable && config.value("trainable", true);
@@ -158,7 +162,9 @@ Value Layer::training() { return host_.training(b); }
 
 bool Layer::inference_only() const { return !trainable && flag("frozen_runs_inference", true); }
 
-Value Layer::draw_seed(const std::string& generator) { return host_.draw_seed(b, *record_, generator); }
+Value Layer::draw_seed(const std::string& generator, bool in_inference_too) {
+  return host_.draw_seed(b, *record_, generator, in_inference_too);
+}
 
 void Layer::add_loss(Value scalar) { host_.losses.push_back(scalar); }
 

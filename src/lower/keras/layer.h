@@ -67,6 +67,8 @@ class Layer {
   // variable (shared layers). Regularizers and constraints of the config entry "<name>_regularizer" are registered by
   // the host; `autocast`: the value comes in compute_dtype().
   Value weight(const std::string& name, const Dims& dims, bool trainable = true, bool autocast = true);
+  // A weight that is not trained and has a dtype of its own (counters).
+  Value weight_as(DType dtype, const std::string& name, const Dims& dims);
   // A sub-layer with its own subtree of weights: attribute name as in Keras 3's file ("cell", "query_dense"), config
   // of the inner layer. Its path is path + "/" + name.
   Layer child(const std::string& attribute, const std::string& name, const std::string& class_name, json config);
@@ -78,7 +80,8 @@ class Layer {
   bool inference_only() const;   // this layer is frozen in a way that makes it run in inference mode (BatchNorm in TF2)
   // The layer's seed generator: variable [seed, counter] as Keras 3 keeps it (int64, Role::Seed). Returns its value
   // for this call and advances the counter by one in training. Null when the seed is not in the file: a fresh stream.
-  Value draw_seed(const std::string& generator = "seed_generator");
+  // `in_inference_too`: Keras draws in both modes here (recurrent cells), so that the counter advances in both.
+  Value draw_seed(const std::string& generator = "seed_generator", bool in_inference_too = false);
   void add_loss(Value scalar);   // activity regularizers and add_loss
 
   // --- common endings

@@ -1,0 +1,67 @@
+// See attention.h.
+#include "lower/math/attention.h"
+
+#include "lower/math/activations.h"
+#include "lower/math/elementwise.h"
+
+namespace midstream::math {
+namespace {
+
+// Far below every score, and finite in every dtype (Keras 3 takes such a number too; which one does not matter).
+double excluded(DType dtype) { return dtype == DType::Float16 ? -3e4 : -1e9; }
+
+// (1 - mask) * excluded: what is added to the scores.
+Value additive(Builder& b, Value mask, DType dtype) {
+  Value dropped = b.dtype(mask) == DType::Bool ? b.cast(b.logical_not(mask), dtype) : b.rsub(1.0, b.cast(mask, dtype));
+  return b.mul(dropped, excluded(dtype));
+}
+
+Value as_bool(Builder& b, Value mask) {
+  if (b.dtype(mask) == DType::Bool) return mask;
+  return is_floating(b.dtype(mask)) ? b.compare("gt", mask, 0.5) : b.cast(mask, DType::Bool);
+}
+
+}  // namespace
+
+Value attention(Builder& b, Value q, Value k, Value v, const Attention& how) {
+  const DType dtype = b.dtype(q);
+  Arg mask;
+  if (how.mask && how.masking == Attention::Masking::Add) {
+    mask = additive(b, how.mask, dtype);
+  } else if (how.mask) {
+    Value keep = as_bool(b, how.mask);
+    mask = additive(b, keep, dtype);
+    // A row with nothing to keep: uniform weights without a gradient to the scores, which the sum alone would not give.
+    Value any = b.call("aten::any.dim", {{"self", keep}, {"dim", -1}, {"keepdim", true}});
+    q = where_number(b, any, q, 0);
+  }
+  return b.call("aten::scaled_dot_product_attention", {{"query", q}, {"key", k}, {"value", v}, {"attn_mask", mask},
+                                                       {"is_causal", how.causal}, {"scale", how.scale}});
+}
+
+Value replace_masked(Builder& b, Value scores, Value mask) {
+  return where_number(b, as_bool(b, mask), scores, excluded(b.dtype(scores)));
+}
+
+Value attention_weights(Builder& b, Value q, Value k, const Attention& how) {
+  const int64_t rank = b.rank(k);
+  Value k_transposed = b.call("aten::transpose.int", {{"self", k}, {"dim0", rank - 2}, {"dim1", rank - 1}});
+  Value scores = b.matmul(b.mul(q, how.scale), k_transposed);
+  Value mask = how.mask;
+  if (how.causal) mask = causal_mask(b, b.size(q, -2), b.size(k, -2));
+  if (mask && how.masking == Attention::Masking::Replace) scores = replace_masked(b, scores, mask);
+  if (mask && how.masking == Attention::Masking::Add) scores = b.add(scores, additive(b, mask, b.dtype(scores)));
+  return softmax(b, scores, -1);
+}
+
+Value causal_mask(Builder& b, const Int& query, const Int& key) {
+  return b.call("aten::tril", {{"self", b.full({1, query, key}, 1, DType::Bool)}});
+}
+
+Value window_mask(Builder& b, const Int& query, const Int& key, int64_t window) {
+  auto positions = [&](const Int& n) { return b.call("aten::arange", {{"end", n}, {"dtype", DType::Int64}}); };
+  Value apart = b.sub(b.unsqueeze(positions(query), 1), b.unsqueeze(positions(key), 0));
+  return b.unsqueeze(b.compare("lt", b.abs(apart), static_cast<double>(window)), 0);
+}
+
+}  // namespace midstream::math
