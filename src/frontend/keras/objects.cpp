@@ -29,7 +29,7 @@ json inner_layer(const json& v, const WrittenBy& by) {
   const std::string class_name = canonical_class(v, by);
   const json config = v.value("config", json::object());
   // A model inside a wrapper stays as it is: whoever lowers it reads it with canonical_model.
-  if (is_model_class(class_name)) return object(class_name, config);
+  if (is_model_class(class_name)) return {{"class_name", class_name}, {"config", config}, {"keras_version", by.version}};
   json out = object(class_name, canonical_layer_config(class_name, config, by));
   if (!out["config"].contains("name")) out["config"]["name"] = to_snake_case(class_name);
   return out;

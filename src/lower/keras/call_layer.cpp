@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "lower/keras/host.h"
+#include "lower/keras/lower_model.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
@@ -54,6 +55,7 @@ Tensors call_layer(Layer& layer, Call call) {
 Tensors Layer::lower_child(const std::string& attribute, const json& layer, const Call& call) {
   const std::string inner_class = layer.at("class_name").get<std::string>();
   const json inner_config = layer.value("config", json::object());
+  if (is_model_class(inner_class)) return lower_inner_model(*this, attribute, layer, call);
   if (!registry().layers.find(inner_class))
     b.fail(ErrorKind::Unsupported, fmt::format("its inner layer keras.{} has no lowering yet.", inner_class));
   Layer inner = child(attribute, inner_config.value("name", attribute), inner_class, inner_config);

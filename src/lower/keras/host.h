@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -34,7 +35,6 @@ struct LayerRecord {
   std::vector<WeightRecord> weights;   // in order of creation
   std::vector<LayerRecord*> children;  // in order of creation
   std::vector<std::string> used_entries;  // regularizers and constraints that a weight has taken
-  bool top_level = false;           // a layer of the outermost model
 };
 
 // A regularizer or constraint of a weight.
@@ -67,6 +67,15 @@ class LayerHost {
   // Appends the assignments of the advanced counters; called once, when the graph's layers are all there.
   void finish_seeds(Builder& b);
 
+  // The name of the array that a weight was bound to, as the file calls it; empty where files have no names.
+  std::string file_name(const std::string& variable) const {
+    auto it = file_names_.find(variable);
+    return it == file_names_.end() ? std::string() : it->second;
+  }
+  void set_file_name(const std::string& variable, const std::string& name) { file_names_[variable] = name; }
+  // Keeps a model that was read while lowering (inside a wrapper) alive.
+  void keep(std::shared_ptr<const Model> model) { kept_.push_back(std::move(model)); }
+
   // The training flag that a layer sees: the graph's, unless a call in the file says training=True or False.
   Value training(Builder& b);
   class TrainingOverride {
@@ -93,6 +102,8 @@ class LayerHost {
   std::vector<LayerRecord*> roots_;
   std::vector<Stream> streams_;  // in order of first use
   std::optional<bool> training_override_;
+  std::unordered_map<std::string, std::string> file_names_;
+  std::vector<std::shared_ptr<const Model>> kept_;
 };
 
 // Calls a layer as Keras' Layer.__call__ does: inputs cast to the compute dtype, lowering, activity regularizer.

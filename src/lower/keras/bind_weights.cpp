@@ -1,0 +1,170 @@
+// See bind_weights.h. Two layouts: a tree of groups in which each layer finds its own arrays, its trainable ones first
+// (.keras); one flat list per top-level layer, all trainable ones (as the layers' flags are now) before all others (.h5).
+#include "lower/keras/bind_weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace midstream::keras {
+namespace {
+
+// A layer's own weights as Keras lists them: created trainable first.
+std::vector<const WeightRecord*> own_weights(const LayerRecord& layer) {
+  std::vector<const WeightRecord*> out;
+  for (bool trainable : {true, false})
+    for (const WeightRecord& w : layer.weights)
+      if (w.trainable == trainable) out.push_back(&w);
+  return out;
+}
+
+struct Owned {
+  const WeightRecord* weight;
+  const LayerRecord* layer;
+};
+
+void all_weights(const LayerRecord& layer, std::vector<Owned>& out) {
+  for (const WeightRecord* w : own_weights(layer)) out.push_back({w, &layer});
+  for (const LayerRecord* child : layer.children) all_weights(*child, out);
+}
+
+std::string where(const LayerRecord& layer) { return layer.path + ", keras." + layer.class_name; }
+
+template <class From, class To>
+Array converted(const Array& a, DType dtype) {
+  std::vector<To> out;
+  for (From v : a.copy<From>()) out.push_back(static_cast<To>(v));
+  return Array::of<To>(dtype, a.shape(), std::move(out));
+}
+
+// The array in the variable's dtype, as Keras casts it when it loads a file of another dtype.
+Array in_dtype(const Array& a, DType dtype, const LayerRecord& layer, const std::string& source) {
+  if (a.dtype() == dtype) return a;
+  if (a.dtype() == DType::Float32 && dtype == DType::Float64) return converted<float, double>(a, dtype);
+  if (a.dtype() == DType::Float64 && dtype == DType::Float32) return converted<double, float>(a, dtype);
+  if (is_integral(a.dtype()) && dtype == DType::Int64) return Array::of<int64_t>(dtype, a.shape(), a.to_int64());
+  if (is_integral(a.dtype()) && dtype == DType::Float32) {
+    const std::vector<double> v = a.to_double();
+    return Array::of<float>(dtype, a.shape(), std::vector<float>(v.begin(), v.end()));
+  }
+  throw Error(ErrorKind::Mismatch, where(layer),
+              fmt::format("'{}' is of dtype {}, the layer's weights are of dtype {}.", source, to_string(a.dtype()), to_string(dtype)));
+}
+
+class Binder {
+ public:
+  Binder(LayerHost& host, Variables& variables, const File& file) : host_(host), variables_(variables), file_(file) {}
+
+  void root(const LayerRecord& layer) {
+    if (layer.tree && layer.tree->flat) flat(layer);
+    else tree(layer);
+  }
+
+ private:
+  void flat(const LayerRecord& root) {
+    std::vector<Owned> owned;
+    all_weights(root, owned);
+    std::stable_partition(owned.begin(), owned.end(), [&](const Owned& o) { return variables_.find(o.weight->variable)->trainable; });
+    const std::vector<FileArray>& arrays = root.tree->vars;
+    check_count(root, owned, arrays);
+    for (size_t i = 0; i < owned.size(); ++i) bind(*owned[i].weight, *owned[i].layer, arrays[i]);
+  }
+
+  void tree(const LayerRecord& layer) {
+    std::vector<Owned> owned;
+    for (const WeightRecord* w : own_weights(layer)) owned.push_back({w, &layer});
+    static const std::vector<FileArray> none;
+    const WeightTree* tree = tree_of(layer);
+    check_count(layer, owned, tree ? tree->vars : none);
+    for (size_t i = 0; i < owned.size(); ++i) bind(*owned[i].weight, layer, tree->vars[i]);
+    for (const LayerRecord* child : layer.children) this->tree(*child);
+  }
+
+  void check_count(const LayerRecord& layer, const std::vector<Owned>& owned, const std::vector<FileArray>& arrays) {
+    if (owned.size() > arrays.size()) {
+      std::vector<std::string> missing;
+      for (size_t i = arrays.size(); i < owned.size(); ++i) missing.push_back(owned[i].weight->variable);
+      throw Error(ErrorKind::Mismatch, where(layer),
+                  fmt::format("the file has {} array(s) for this layer, {} are wanted; without a value: {}.", arrays.size(),
+                              owned.size(), fmt::join(missing, ", ")),
+                  "Config and weights come from different models, or the model was saved before it was built.");
+    }
+    if (owned.size() < arrays.size())
+      throw Error(ErrorKind::Mismatch, where(layer),
+                  fmt::format("the file has {} array(s) for this layer, {} are wanted; left over: '{}'.", arrays.size(), owned.size(),
+                              arrays[owned.size()].source),
+                  "Config and weights come from different models, or the layer has an option that midstream does not know.");
+  }
+
+  void bind(const WeightRecord& weight, const LayerRecord& layer, const FileArray& array) {
+    Variable& v = *variables_.find(weight.variable);
+    if (array.array.shape() != v.source_dims)
+      throw Error(ErrorKind::Mismatch, where(layer),
+                  fmt::format("{} has shape {} in the file ('{}'), but the layer's config and input give {}.", weight.name,
+                              to_string(array.array.shape()), array.source, to_string(v.source_dims)),
+                  "Config and weights come from different models, or the layer was changed after saving.");
+    host_.set_file_name(weight.variable, array.name);
+    if (!v.source.empty()) return;
+    v.initial = in_dtype(array.array, v.dtype, layer, array.source);
+    v.source = array.source;
+  }
+
+  LayerHost& host_;
+  Variables& variables_;
+  const File& file_;
+};
+
+// A regularizer or constraint that no weight took would be lost silently.
+void check_rules(const LayerRecord& layer) {
+  for (const auto& [key, value] : layer.config.items()) {
+    const std::string k = key;
+    if (value.is_null() || k == "activity_regularizer" || (!k.ends_with("_regularizer") && !k.ends_with("_constraint"))) continue;
+    bool used = std::find(layer.used_entries.begin(), layer.used_entries.end(), k) != layer.used_entries.end();
+    for (const LayerRecord* child : layer.children)
+      used |= std::find(child->used_entries.begin(), child->used_entries.end(), k) != child->used_entries.end();
+    if (!used)
+      throw Error(ErrorKind::Unsupported, where(layer), fmt::format("its {} is not applied by this lowering, so nothing was converted.", k));
+  }
+  for (const LayerRecord* child : layer.children) check_rules(*child);
+}
+
+void weight_order(const LayerRecord& layer, std::unordered_map<std::string, size_t>& order) {
+  for (const WeightRecord* w : own_weights(layer)) order.emplace(w->variable, order.size());
+  for (const LayerRecord* child : layer.children) weight_order(*child, order);
+}
+
+}  // namespace
+
+const WeightTree* tree_of(const LayerRecord& layer) {
+  if (layer.tree) return layer.tree;
+  const WeightTree* tree = layer.parent ? tree_of(*layer.parent) : nullptr;
+  if (!tree || tree->flat || layer.attribute.empty()) return nullptr;
+  for (size_t start = 0; start <= layer.attribute.size();) {
+    const size_t end = std::min(layer.attribute.find('/', start), layer.attribute.size());
+    std::string name = layer.attribute.substr(start, end - start);
+    name.erase(0, std::min(name.find_first_not_of('_'), name.size()));
+    auto it = tree->children.find(name);
+    if (it == tree->children.end()) return nullptr;
+    tree = &it->second;
+    start = end + 1;
+  }
+  return tree;
+}
+
+void bind_weights(LayerHost& host, Variables& variables, const File& file) {
+  Binder binder(host, variables, file);
+  std::unordered_map<std::string, size_t> order;
+  for (const LayerRecord* root : host.roots()) {
+    binder.root(*root);
+    check_rules(*root);
+    weight_order(*root, order);
+  }
+  // Keras goes through the weights layer by layer, whatever the order of the calls.
+  auto by_weight = [&](const WeightRule& a, const WeightRule& b) { return order.at(a.variable) < order.at(b.variable); };
+  std::stable_sort(host.regularizers.begin(), host.regularizers.end(), by_weight);
+  std::stable_sort(host.constraints.begin(), host.constraints.end(), by_weight);
+}
+
+}  // namespace midstream::keras
