@@ -13,6 +13,10 @@ Value logits_behind(Builder& b, Value y_pred, const std::string& activation) {
   for (auto it = b.graph().body.nodes.rbegin(); it != b.graph().body.nodes.rend(); ++it) {
     const Node& node = **it;
     if (node.outputs.size() != 1 || node.outputs[0] != y_pred) continue;
+    if (node.op == "aten::detach") {  // metrics see the predictions without their history
+      Value logits = logits_behind(b, std::get<Value>(node.arg("self")->variant()), activation);
+      return logits ? b.unary("aten::detach", logits) : logits;
+    }
     bool softmax = node.op == "aten::softmax.int" || node.op == "aten::_softmax";
     bool sigmoid = node.op == "aten::sigmoid";
     if ((activation == "softmax" && softmax) || (activation == "sigmoid" && sigmoid))

@@ -5,8 +5,8 @@ namespace midstream::keras {
 Era era_of(const json& config) {
   std::string rules = text(config, "rules", "keras3");
   if (rules == "keras3") return Era::Keras3;
-  if (rules == "keras2") return Era::Keras2;
-  if (rules == "legacy") return Era::Legacy;
+  if (rules == "tf_keras") return Era::Keras2;
+  if (rules == "optimizer_v2" || rules == "keras2") return Era::Legacy;
   throw Error(ErrorKind::Internal, "optimizer", "has the unknown rules '" + rules + "'.");
 }
 

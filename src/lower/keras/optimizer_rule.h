@@ -8,7 +8,7 @@ namespace midstream::keras {
 
 // Which Keras wrote the rule: they differ in rounding, in sparse gradients and (legacy) in formulas.
 enum class Era { Keras3, Keras2, Legacy };  // Keras2: tf.keras 2.11 and later; Legacy: OptimizerV2 and before
-// config["rules"]: "keras3", "keras2", "legacy".
+// From config["rules"], see frontend/keras/canonical.h.
 Era era_of(const json& config);
 
 // A Python float that Keras passes through ops.cast: float32 on its way, even to float64 (facts.md A).
