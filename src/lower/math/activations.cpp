@@ -11,16 +11,17 @@ Value relu(Builder& b, Value x) { return b.unary("aten::relu", x); }
 Value relu6(Builder& b, Value x) { return b.call("aten::hardtanh", {{"self", x}, {"min_val", 0.0}, {"max_val", 6.0}}); }
 
 Value relu(Builder& b, Value x, const ReluOptions& o) {
+  auto limit = [&](double number) { return o.float32_limits ? through_float32(b, x, number) : number; };
   if (o.negative_slope != 0 && !o.max_value && o.threshold == 0) return leaky_relu(b, x, o.negative_slope);
   Value y;
   if (o.threshold != 0) {
-    Value above = b.compare("gt", x, through_float32(b, x, o.threshold));
+    Value above = b.compare("gt", x, limit(o.threshold));
     y = where_number(b, above, x, 0);
   } else {
     y = o.max_value == 6.0 ? relu6(b, x) : relu(b, x);
   }
   if (o.max_value && !(o.max_value == 6.0 && o.threshold == 0))
-    y = b.clamp(y, 0.0, through_float32(b, x, *o.max_value));
+    y = b.clamp(y, 0.0, limit(*o.max_value));
   if (o.negative_slope == 0) return y;
   Value below = relu(b, o.threshold != 0 ? b.rsub(o.threshold, x) : b.neg(x));
   return b.sub(y, b.mul(below, o.negative_slope));

@@ -15,6 +15,7 @@ struct ReluOptions {
   double negative_slope = 0;
   std::optional<double> max_value;
   double threshold = 0;
+  bool float32_limits = true;  // Keras 3: max_value and threshold pass through float32
 };
 Value relu(Builder& b, Value x, const ReluOptions& options);
 Value leaky_relu(Builder& b, Value x, double negative_slope);  // the slope goes through float32, as an attribute of the op

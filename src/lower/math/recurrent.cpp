@@ -39,7 +39,8 @@ Values run_kernel(Builder& b, const std::vector<const RecurrentCell*>& cells, co
   Values params, states;
   for (const RecurrentCell* c : cells) append_parameters(b, *c, params);
   for (size_t s = 0; s < cell.states(); ++s) states.push_back(kernel_state(b, cell, sequence, directions, s));
-  const Arg hx = cell.states() == 1 ? Arg(states[0]) : Arg(states);
+  Arg hx = states;
+  if (cell.states() == 1) hx = states[0];
   const bool has_biases = static_cast<bool>(cell.bias);
   if (sequence.mask)
     return b.call_all(kernel_name(cell, true), {{"input", sequence.x}, {"mask", sequence.mask}, {"hx", hx},

@@ -1,0 +1,118 @@
+// Layers that are random in training. With a seed in the file they follow Keras 3's streams bit for bit: one draw of the
+// layer's SeedGenerator a call, its counter one up; without one they draw from PyTorch's generator.
+#include <cmath>
+
+#include "lower/keras/layout.h"
+#include "lower/math/elementwise.h"
+#include "lower/math/random.h"
+#include "lower/registry.h"
+
+namespace midstream::keras {
+namespace {
+
+Value seed(Layer& l) { return math::seed_of_keras(l.b, l.draw_seed()); }
+
+// f(x) in training, x otherwise.
+template <class F>
+Tensors in_training(Layer& l, const Call& call, const F& f) {
+  Value x = call.one().value;
+  Value y = l.b.cond(l.training(), [&] { return Values{f(x)}; }, [&] { return Values{x}; })[0];
+  return l.keep_mask(call, y);
+}
+
+double rate_of(const Layer& l) {
+  const double rate = l.number("rate");
+  if (rate < 0 || rate > 1) l.b.fail(ErrorKind::Mismatch, "config entry 'rate' is " + std::to_string(rate) + ", one in [0, 1] wanted.");
+  return rate;
+}
+
+// The config's noise_shape, where null stands for the input's size.
+Ints noise_shape(const Layer& l, Value x) {
+  Ints shape = l.b.sizes(x);
+  if (!l.has("noise_shape")) return shape;
+  const json& given = l.config.at("noise_shape");
+  if (!given.is_array() || given.size() != shape.size())
+    l.b.fail(ErrorKind::Mismatch, "config entry 'noise_shape' is " + given.dump() + " for an input of shape " + to_string(l.b.dims(x)) + ".");
+  for (size_t i = 0; i < shape.size(); ++i)
+    if (!given[i].is_null()) shape[i] = given[i].get<int64_t>();
+  return shape;
+}
+
+Tensors dropped(Layer& l, const Call& call, const Ints& shape) {
+  const double rate = rate_of(l);
+  if (rate == 0) return l.keep_mask(call, call.one().value);
+  return in_training(l, call, [&](Value x) {
+    return rate == 1 ? l.b.zeros_like(x) : math::dropout(l.b, x, rate, shape, seed(l));
+  });
+}
+
+Tensors dropout(Layer& l, const Call& call) {
+  l.expect_config({"rate", "noise_shape", "seed"});
+  return dropped(l, call, noise_shape(l, call.one().value));
+}
+
+// Whole channels at once.
+LayerFn spatial_dropout(size_t spatial) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({"rate", "seed", "data_format", "noise_shape"});
+    Value x = call.one().value;
+    expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
+    Ints shape = l.b.sizes(x);
+    for (size_t i = 0; i < spatial; ++i) shape[static_cast<size_t>(first_spatial(layout_of(l))) + i] = 1;
+    return dropped(l, call, shape);
+  };
+}
+
+// A factor in x's own dtype: a half-precision tensor times a Python number would be computed more precisely than in
+// TensorFlow.
+Value scaled(Builder& b, Value x, double factor) { return b.mul(x, b.constant(factor, b.dtype(x))); }
+
+Tensors gaussian_noise(Layer& l, const Call& call) {
+  l.expect_config({"stddev", "seed"});
+  const double stddev = l.number("stddev");
+  if (stddev == 0) return l.keep_mask(call, call.one().value);
+  return in_training(l, call, [&](Value x) {
+    return l.b.add(x, scaled(l.b, math::random_normal(l.b, l.b.sizes(x), seed(l), l.b.dtype(x)), stddev));
+  });
+}
+
+Tensors gaussian_dropout(Layer& l, const Call& call) {
+  l.expect_config({"rate", "seed"});
+  const double rate = rate_of(l);
+  if (rate == 0) return l.keep_mask(call, call.one().value);
+  return in_training(l, call, [&](Value x) {
+    Value noise = math::random_normal(l.b, l.b.sizes(x), seed(l), l.b.dtype(x));
+    return l.b.mul(x, l.b.add(scaled(l.b, noise, std::sqrt(rate / (1 - rate))), 1.0));
+  });
+}
+
+// Dropped values become selu's lower limit, and an affine map restores mean and variance.
+Tensors alpha_dropout(Layer& l, const Call& call) {
+  l.expect_config({"rate", "noise_shape", "seed"});
+  const double rate = rate_of(l);
+  if (rate == 0) return l.keep_mask(call, call.one().value);
+  constexpr double kAlpha = 1.6732632423543772848170429916717, kScale = 1.0507009873554804934193349852946;
+  constexpr double kLimit = -kAlpha * kScale;
+  const double a = 1 / std::sqrt((1 - rate) * (1 + rate * kLimit * kLimit)), offset = -a * kLimit * rate;
+  return in_training(l, call, [&](Value x) {
+    Builder& b = l.b;
+    Value uniform = math::random_uniform(b, noise_shape(l, x), seed(l), DType::Float32);  // floatx, not x's dtype
+    Value kept = b.cast(b.compare("ge", uniform, rate), b.dtype(x));
+    Value y = b.add(b.mul(x, kept), b.mul(b.rsub(1.0, kept), kLimit));
+    return b.add(b.mul(y, a), offset);
+  });
+}
+
+}  // namespace
+
+void register_dropout(Registry& r) {
+  r.layer("AlphaDropout", alpha_dropout);
+  r.layer("Dropout", dropout);
+  r.layer("GaussianDropout", gaussian_dropout);
+  r.layer("GaussianNoise", gaussian_noise);
+  r.layer("SpatialDropout1D", spatial_dropout(1));
+  r.layer("SpatialDropout2D", spatial_dropout(2));
+  r.layer("SpatialDropout3D", spatial_dropout(3));
+}
+
+}  // namespace midstream::keras

@@ -1,0 +1,157 @@
+// BatchNormalization and LayerNormalization. Formulas are in lower/math/normalization.h; which rule the moving variance
+// follows is in the canonical config.
+#include "lower/math/normalization.h"
+
+#include <algorithm>
+
+#include "lower/keras/host.h"
+#include "lower/math/elementwise.h"
+#include "lower/math/layout.h"
+#include "lower/registry.h"
+
+namespace midstream::keras {
+namespace {
+
+// Computed in float32 at least: half precision overflows in the statistics.
+DType wide_dtype(DType dtype) { return dtype == DType::Float16 || dtype == DType::BFloat16 ? DType::Float32 : dtype; }
+
+struct BatchNorm {
+  Layer& l;
+  Value x, mask;
+  int64_t axis;
+  Value gamma, beta, mean, variance;  // mean, variance: the moving ones
+  double epsilon, momentum;
+};
+
+Value to_axis1(Builder& b, Value x, int64_t axis) {
+  std::vector<int64_t> perm{0, axis};
+  for (int64_t i = 1; i < b.rank(x); ++i)
+    if (i != axis) perm.push_back(i);
+  return b.permute(x, perm);
+}
+
+Value from_axis1(Builder& b, Value y, int64_t axis) {
+  std::vector<int64_t> perm{0};
+  for (int64_t i = 2; i < b.rank(y); ++i) perm.push_back(i);
+  perm.insert(perm.begin() + axis, 1);
+  return b.permute(y, perm);
+}
+
+// The number c in "biased variance * n / (n - c)".
+double correction(const Layer& l, int64_t rank) {
+  const std::vector<int64_t> fused = l.ints("fused_unbiased_if_rank");
+  if (std::find(fused.begin(), fused.end(), rank) != fused.end()) return 1;
+  const std::string rule = l.text("variance", "biased");
+  if (rule == "biased") return 0;
+  if (rule == "sample") return 1 + l.number("epsilon", 1e-3);
+  l.b.fail(ErrorKind::Unsupported, "config entry 'variance' is '" + rule + "', 'biased' or 'sample' wanted.");
+}
+
+Value inference(const BatchNorm& n) {
+  Builder& b = n.l.b;
+  Value y = math::batch_norm_inference(b, to_axis1(b, n.x, n.axis), n.gamma, n.beta, n.mean, n.variance, n.epsilon);
+  return from_axis1(b, y, n.axis);
+}
+
+Value training(const BatchNorm& n) {
+  Builder& b = n.l.b;
+  const math::BatchNormSpec spec{.epsilon = n.epsilon, .momentum = n.momentum, .correction = correction(n.l, b.rank(n.x))};
+  math::BatchNorm out = math::batch_norm_training(b, to_axis1(b, n.x, n.axis), n.gamma, n.beta, n.mean, n.variance, spec);
+  b.assign(n.mean, out.mean);
+  b.assign(n.variance, out.variance);
+  return from_axis1(b, out.y, n.axis);
+}
+
+Value moved(Builder& b, Value old, Value batch, double momentum) {
+  return b.add(b.mul(old, momentum), b.mul(batch, 1 - momentum));
+}
+
+// Statistics of the elements that the mask lets through. Keras 3 adds its epsilon to their number, Keras 2 does not.
+Value masked_training(const BatchNorm& n) {
+  Builder& b = n.l.b;
+  std::vector<int64_t> axes;
+  for (int64_t i = 0; i < b.rank(n.x); ++i)
+    if (i != n.axis) axes.push_back(i);
+  Value there = b.expand(b.unsqueeze(b.cast(n.mask, DType::Bool), -1), b.sizes(n.x));
+  auto total = [&](Value v) { return b.sum(v, axes, true); };
+  Value count = total(b.cast(there, b.dtype(n.x)));
+  if (n.l.host().keras3) count = b.add(count, 1e-7);
+  Value mean = b.div(total(math::where_number(b, there, n.x, 0)), count);
+  Value difference = math::where_number(b, there, b.sub(n.x, mean), 0);
+  Value variance = b.div(total(b.square(difference)), count);
+  auto vector = [&](Value v) { return b.reshape(v, {b.size(n.mean, 0)}); };
+  b.assign(n.mean, moved(b, n.mean, vector(mean), n.momentum));
+  b.assign(n.variance, moved(b, n.variance, vector(variance), n.momentum));
+  auto broadcast = [&](Value v) { return v ? math::along_axis(b, v, n.axis, b.rank(n.x)) : v; };
+  return math::normalize(b, n.x, mean, variance, broadcast(n.gamma), broadcast(n.beta), n.epsilon);
+}
+
+Tensors batch_normalization(Layer& l, const Call& call) {
+  l.expect_config({"axis", "momentum", "epsilon", "center", "scale", "variance", "fused_unbiased_if_rank",
+                   "frozen_runs_inference", "synchronized", "fused"});
+  Builder& b = l.b;
+  Value x = call.one().value;
+  const int64_t rank = b.rank(x), axis = math::axis_of(b, x, l.integer("axis", -1));
+  const Dims dims{b.dims(x)[static_cast<size_t>(axis)]};
+  if (axis == 0 || dims[0] == kUnknown)
+    b.fail(ErrorKind::Mismatch, "it normalizes axis " + std::to_string(axis) + " of an input of shape " + to_string(b.dims(x)) +
+                                    ": an axis behind the batch with a known size is wanted.");
+  Value mask = call.arg(2, "mask").value;
+  BatchNorm n{.l = l, .x = b.cast(x, wide_dtype(b.dtype(x))), .mask = mask ? mask : call.one().mask, .axis = axis,
+              .epsilon = l.number("epsilon", 1e-3), .momentum = l.number("momentum", 0.99)};
+  if (l.flag("scale", true)) n.gamma = l.weight("gamma", dims, true, /*autocast=*/false);
+  if (l.flag("center", true)) n.beta = l.weight("beta", dims, true, false);
+  n.mean = l.weight("moving_mean", dims, false, false);
+  n.variance = l.weight("moving_variance", dims, false, false);
+  // tf.keras' fused kernel takes no mask.
+  const std::vector<int64_t> fused = l.ints("fused_unbiased_if_rank");
+  const bool masked = n.mask && std::find(fused.begin(), fused.end(), rank) == fused.end();
+  if (masked && b.rank(n.mask) != rank - 1)
+    b.fail(ErrorKind::Mismatch, "its mask has shape " + to_string(b.dims(n.mask)) + ", one axis less than the input's " +
+                                    to_string(b.dims(x)) + " is wanted.");
+  Value y;
+  if (l.inference_only())
+    y = inference(n);
+  else
+    y = b.cond(l.training(), [&] { return Values{masked ? masked_training(n) : training(n)}; },
+               [&] { return Values{inference(n)}; })[0];
+  return l.keep_mask(call, b.cast(y, l.compute_dtype()));
+}
+
+Tensors layer_normalization(Layer& l, const Call& call) {
+  l.expect_config({"axis", "epsilon", "center", "scale", "rms_scaling"});
+  Builder& b = l.b;
+  Value x = call.one().value;
+  const std::vector<int64_t> given = l.has("axis") ? l.ints("axis") : std::vector<int64_t>{-1};
+  const std::vector<int64_t> axes = math::axes_of(b, x, given);
+  auto sizes = [&](const std::vector<int64_t>& of) {
+    Dims out;
+    for (int64_t axis : of) out.push_back(b.dims(x)[static_cast<size_t>(math::axis_of(b, x, axis))]);
+    if (std::find(out.begin(), out.end(), kUnknown) != out.end())
+      b.fail(ErrorKind::Mismatch, "it normalizes axes of unknown size of an input of shape " + to_string(b.dims(x)) + ".");
+    return out;
+  };
+  const bool rms = l.flag("rms_scaling");
+  // Keras 2 keeps the axes in the order given, Keras 3 sorts them.
+  const Dims stored = sizes(l.host().keras3 ? axes : given), wanted = sizes(axes);
+  auto weight = [&](const char* name) {
+    Value w = b.cast(l.weight(name, stored, true, /*autocast=*/false), wide_dtype(b.dtype(x)));
+    return stored == wanted ? w : b.reshape(w, Ints(wanted.begin(), wanted.end()));
+  };
+  Value gamma, beta;
+  if (l.flag("scale", true) || rms) gamma = weight("gamma");
+  if (l.flag("center", true) && !rms) beta = weight("beta");
+  const double epsilon = l.number("epsilon", 1e-3);
+  Value wide = b.cast(x, wide_dtype(b.dtype(x)));
+  Value y = rms ? math::variance_scaling(b, wide, axes, gamma, epsilon) : math::layer_norm(b, wide, axes, gamma, beta, epsilon);
+  return l.keep_mask(call, b.cast(y, l.compute_dtype()));
+}
+
+}  // namespace
+
+void register_normalization(Registry& r) {
+  r.layer("BatchNormalization", batch_normalization);
+  r.layer("LayerNormalization", layer_normalization);
+}
+
+}  // namespace midstream::keras

@@ -1,0 +1,76 @@
+// Pooling layers. Formulas are in lower/math/pool.h.
+#include "lower/math/pool.h"
+
+#include "lower/keras/layout.h"
+#include "lower/math/elementwise.h"
+#include "lower/registry.h"
+
+namespace midstream::keras {
+namespace {
+
+using Pool = Value (*)(Builder&, Value, const math::PoolSpec&);
+
+LayerFn pool(Pool fn, size_t spatial) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({"pool_size", "strides", "padding", "data_format"});
+    Value x = call.one().value;
+    expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
+    const math::Layout layout = layout_of(l);
+    const std::vector<int64_t> window = l.ints("pool_size", spatial);
+    const math::PoolSpec spec{.window = window, .strides = l.has("strides") ? l.ints("strides", spatial) : window,
+                              .padding = padding_of(l)};
+    Value y_ncs = fn(l.b, math::to_channels_first(l.b, x, layout), spec);
+    return {{math::from_channels_first(l.b, y_ncs, layout), {}}};
+  };
+}
+
+std::vector<int64_t> spatial_axes(const Layer& l, size_t spatial) {
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < spatial; ++i) axes.push_back(first_spatial(layout_of(l)) + static_cast<int64_t>(i));
+  return axes;
+}
+
+// The gradient of a maximum that several pixels share is shared, too (tf.reduce_max, aten::amax).
+LayerFn global_max(size_t spatial) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({"data_format", "keepdims"});
+    Value x = call.one().value;
+    expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
+    return {{l.b.amax(x, spatial_axes(l, spatial), l.flag("keepdims")), {}}};
+  };
+}
+
+// Steps that the mask leaves out do not count.
+Value masked_mean(Builder& b, Value x, Value mask, int64_t steps_axis, bool keepdims) {
+  Value there = b.unsqueeze(b.cast(mask, DType::Bool), steps_axis == 1 ? 2 : 1);
+  Value kept = math::where_number(b, there, x, 0);
+  return b.div(b.sum(kept, {steps_axis}, keepdims), b.sum(b.cast(there, b.dtype(x)), {steps_axis}, keepdims));
+}
+
+LayerFn global_average(size_t spatial) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({"data_format", "keepdims"});
+    const Tensor& in = call.one();
+    expect_rank(l, in.value, static_cast<int64_t>(spatial) + 2);
+    const std::vector<int64_t> axes = spatial_axes(l, spatial);
+    const bool keepdims = l.flag("keepdims");
+    Value mask = call.arg(1, "mask").value;
+    if (!mask) mask = in.mask;
+    if (spatial == 1 && mask) return {{masked_mean(l.b, in.value, mask, axes[0], keepdims), {}}};
+    return {{l.b.mean(in.value, axes, keepdims), {}}};
+  };
+}
+
+}  // namespace
+
+void register_pool(Registry& r) {
+  for (size_t n = 1; n <= 3; ++n) {
+    const std::string d = std::to_string(n) + "D";
+    r.layer("AveragePooling" + d, pool(math::average_pool, n));
+    r.layer("GlobalAveragePooling" + d, global_average(n));
+    r.layer("GlobalMaxPooling" + d, global_max(n));
+    r.layer("MaxPooling" + d, pool(math::max_pool, n));
+  }
+}
+
+}  // namespace midstream::keras
