@@ -1,4 +1,5 @@
 // Convolution layers. Formulas are in lower/math/conv.h.
+#include "lower/keras/host.h"
 #include "lower/keras/layout.h"
 #include "lower/registry.h"
 
@@ -50,7 +51,8 @@ Tensors depthwise_conv(Layer& l, const Call& call, size_t spatial) {
   expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
   const math::Layout layout = layout_of(l);
   const int64_t c_in = channels(l, x, layout), multiplier = l.integer("depth_multiplier", 1);
-  Value w_scm = l.weight("depthwise_kernel", with_channels(l.ints("kernel_size", spatial), c_in, multiplier));
+  const char* name = l.host().keras3 ? "kernel" : "depthwise_kernel";
+  Value w_scm = l.weight(name, with_channels(l.ints("kernel_size", spatial), c_in, multiplier));
   Value bias = bias_of(l, c_in * multiplier);
   Value y_ncs = math::depthwise_conv(l.b, math::to_channels_first(l.b, x, layout), w_scm, bias, spec_of(l, spatial));
   return finish(l, y_ncs, layout);

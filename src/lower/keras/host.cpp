@@ -13,6 +13,7 @@ namespace {
 std::vector<std::string> rule_entries(const std::string& weight, const std::string& kind) {
   std::vector<std::string> out{weight + kind};
   if (weight.ends_with("_kernel")) out.push_back(weight.substr(0, weight.size() - 7) + kind);
+  if (weight == "kernel") out.push_back("depthwise" + kind);  // Keras 3's name for DepthwiseConv2D's depthwise_kernel
   return out;
 }
 
