@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <mutex>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "libtorch/convert.h"
@@ -17,6 +18,13 @@ std::pair<std::string, std::string> split_overload(const std::string& op) {
   size_t dot = op.find('.');
   if (dot == std::string::npos) return {op, ""};
   return {op.substr(0, dot), op.substr(dot + 1)};
+}
+
+// Elementwise operators that PyTorch does not tag as such, because they are composites or only look at a shape.
+bool elementwise_without_tag(const std::string& op) {
+  static const std::unordered_set<std::string> kOps{
+      "aten::to.dtype", "aten::detach", "aten::hardswish", "aten::log_sigmoid", "aten::zeros_like", "aten::ones_like"};
+  return kOps.contains(op);
 }
 
 at::Tensor meta(const SampleTensor& t) {
@@ -74,7 +82,8 @@ class LibtorchDialect final : public Dialect {
       ours.args.push_back(std::move(arg));
     }
     for (const c10::Argument& r : theirs.returns()) ours.returns.push_back(r.real_type()->repr_str());
-    ours.pointwise = found.hasTag(at::Tag::pointwise);
+    ours.pointwise = found.hasTag(at::Tag::pointwise) || elementwise_without_tag(op);
+    ours.random = found.hasTag(at::Tag::nondeterministic_seeded);
     return ours;
   }
 
