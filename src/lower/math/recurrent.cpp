@@ -39,18 +39,17 @@ Values run_kernel(Builder& b, const std::vector<const RecurrentCell*>& cells, co
   Values params, states;
   for (const RecurrentCell* c : cells) append_parameters(b, *c, params);
   for (size_t s = 0; s < cell.states(); ++s) states.push_back(kernel_state(b, cell, sequence, directions, s));
-  Arg hx = states;
-  if (cell.states() == 1) hx = states[0];
-  const bool has_biases = static_cast<bool>(cell.bias);
-  if (sequence.mask)
-    return b.call_all(kernel_name(cell, true), {{"input", sequence.x}, {"mask", sequence.mask}, {"hx", hx},
-                                                {"params", params}, {"has_biases", has_biases},
-                                                {"bidirectional", directions == 2},
-                                                {"zero_output", sequence.zero_output}});
-  return b.call_all(kernel_name(cell, false),
-                    {{"input", sequence.x}, {"hx", hx}, {"params", params}, {"has_biases", has_biases},
-                     {"num_layers", 1}, {"dropout", 0.0}, {"train", true}, {"bidirectional", directions == 2},
-                     {"batch_first", true}});
+  Args args{{"input", sequence.x}, {"params", params}, {"has_biases", static_cast<bool>(cell.bias)},
+            {"bidirectional", directions == 2}};
+  if (cell.states() == 1)
+    args.push_back({"hx", states[0]});
+  else
+    args.push_back({"hx", states});
+  const bool masked = static_cast<bool>(sequence.mask);
+  const Args others = masked ? Args{{"mask", sequence.mask}, {"zero_output", sequence.zero_output}}
+                             : Args{{"num_layers", 1}, {"dropout", 0.0}, {"train", true}, {"batch_first", true}};
+  args.insert(args.end(), others.begin(), others.end());
+  return b.call_all(kernel_name(cell, masked), std::move(args));
 }
 
 // What a direction gives: `last` is the output of the step that it processes last, which without a mask is its state.
