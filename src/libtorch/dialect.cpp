@@ -72,7 +72,7 @@ class LibtorchDialect final : public Dialect {
     Schema ours;
     ours.name = op;
     for (const c10::Argument& a : theirs.arguments()) {
-      SchemaArg arg{.name = a.name(), .type = a.real_type()->repr_str()};
+      SchemaArg arg{.name = a.name(), .type = a.real_type()->str()};
       arg.optional = a.type()->kind() == c10::TypeKind::OptionalType;
       if (a.real_type()->kind() == c10::TypeKind::OptionalType && arg.type.back() != '?') arg.type += "?";
       if (a.N()) arg.type.insert(arg.type.rfind(']'), std::to_string(*a.N()));
@@ -81,7 +81,7 @@ class LibtorchDialect final : public Dialect {
       arg.kwarg_only = a.kwarg_only();
       ours.args.push_back(std::move(arg));
     }
-    for (const c10::Argument& r : theirs.returns()) ours.returns.push_back(r.real_type()->repr_str());
+    for (const c10::Argument& r : theirs.returns()) ours.returns.push_back(r.real_type()->str());
     ours.pointwise = found.hasTag(at::Tag::pointwise) || elementwise_without_tag(op);
     ours.random = found.hasTag(at::Tag::nondeterministic_seeded);
     return ours;
