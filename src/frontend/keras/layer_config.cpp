@@ -110,12 +110,18 @@ bool is_model_class(const std::string& class_name) {
   return class_name == "Functional" || class_name == "Sequential" || class_name == "Model";
 }
 
+// keras.ops in a functional model. An .h5 file does not name the module, but only layers have a dtype.
+static bool is_operation(const json& layer) {
+  const std::string module = layer.contains("module") && layer.at("module").is_string() ? layer.at("module") : "";
+  if (module.find(".ops.") != std::string::npos) return true;
+  const json config = layer.value("config", json());
+  return module.empty() && layer.contains("inbound_nodes") && config.is_object() && !config.contains("trainable") &&
+         !config.contains("dtype") && !config.contains("layers");
+}
+
 std::string canonical_class(const json& layer, const WrittenBy& by) {
   std::string name = layer.at("class_name").get<std::string>();
-  const std::string module = layer.contains("module") && layer.at("module").is_string() ? layer.at("module") : "";
-  if (module.find(".ops.") != std::string::npos || module.ends_with(".ops") ||
-      module.starts_with("keras.src.ops"))
-    return "ops." + name;
+  if (by.keras3() && is_operation(layer)) return "ops." + name;
   if (name == "Model") return "Functional";
   static const std::map<std::string, std::string> renamed{{"BatchNormalizationV1", "BatchNormalization"},
                                                           {"BatchNormalizationV2", "BatchNormalization"},
