@@ -1,0 +1,283 @@
+#include "lower/keras/train_graph.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "lower/keras/metrics.h"
+#include "lower/registry.h"
+
+namespace midstream::keras {
+
+Rules rules_of(const File& file) {
+  return rules_for(file.keras3, parse_dtype(file.floatx).value_or(DType::Float32));
+}
+
+namespace {
+
+// compile()'s losses and metrics, one entry per output.
+struct Compiled {
+  explicit Compiled(const File& file) : compile(file.compile), outputs(file.model.outputs.size()) {
+    if (!compile.is_object())
+      throw Error(ErrorKind::Usage, file.path, "was never compiled, so there is no loss to train with.",
+                  "Call model.compile() in Keras and save the model again.");
+  }
+  json loss(size_t i) const { return at("losses", i); }
+  json metrics(const char* key, size_t i) const {
+    json list = at(key, i);
+    return list.is_null() ? json::array() : list;
+  }
+  std::optional<double> weight(size_t i) const {
+    json w = at("loss_weights", i);
+    return w.is_number() ? std::optional<double>(w.get<double>()) : std::nullopt;
+  }
+
+  const json& compile;
+  const size_t outputs;
+
+ private:
+  json at(const char* key, size_t i) const {
+    auto it = compile.find(key);
+    if (it == compile.end() || !it->is_array() || i >= it->size()) return nullptr;
+    return (*it)[i];
+  }
+};
+
+std::string class_of(const json& item, const Dims& y_true, const Dims& y_pred) {
+  std::string name = item.at("class_name");
+  return name == "accuracy" || name == "crossentropy" ? resolve_by_shape(name, y_true, y_pred) : name;
+}
+
+// All losses and metrics without lowering, in one message.
+void check_supported(const Compiled& compiled, const std::string& path) {
+  std::set<std::string> missing;
+  auto check = [&](const json& item, const auto& table, const char* kind) {
+    if (item.is_null()) return;
+    const std::string name = item.at("class_name");
+    if (name == "accuracy" || name == "crossentropy") return;
+    if (item.value("custom", false) || !table.find(name)) missing.insert(fmt::format("{} {}", kind, name));
+  };
+  for (size_t i = 0; i < compiled.outputs; ++i) {
+    check(compiled.loss(i), registry().losses, "loss");
+    for (const char* key : {"metrics", "weighted_metrics"})
+      for (const json& m : compiled.metrics(key, i)) check(m, registry().metrics, "metric");
+  }
+  if (missing.empty()) return;
+  throw Error(ErrorKind::Unsupported, path, fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
+              "Functions of your own cannot be read from a file: compile the model with one of Keras' losses.");
+}
+
+// Visits every metric of compile() with its path in the Variables table and its name in the logs.
+template <class F>
+void for_each_metric(const Compiled& compiled, const StepData& data, const std::vector<Type>& outputs, F&& visit) {
+  std::set<std::string> used;
+  for (const char* key : {"metrics", "weighted_metrics"})
+    for (size_t i = 0; i < compiled.outputs; ++i) {
+      if (!data.targets[i]) continue;
+      for (const json& m : compiled.metrics(key, i)) {
+        std::string name = m.at("config").at("name");
+        if (used.count(name)) name = "weighted_" + name;
+        for (int n = 1; used.count(name); ++n) name = fmt::format("{}_{}", m.at("config").at("name").get<std::string>(), n);
+        used.insert(name);
+        const std::string type = class_of(m, data.targets[i]->dims, outputs[i].dims);
+        visit(i, type, m.at("config"), "metrics/" + name, name, key == std::string_view("weighted_metrics"));
+      }
+    }
+}
+
+bool several_losses(const Compiled& compiled) {
+  size_t n = 0;
+  for (size_t i = 0; i < compiled.outputs; ++i) n += !compiled.loss(i).is_null();
+  return n > 1;
+}
+
+std::string loss_name(const File& file, size_t output) { return file.model.output_names[output] + "_loss"; }
+
+class StepBuilder {
+ public:
+  StepBuilder(const File& file, const Dialect& dialect, std::shared_ptr<Variables> variables, const StepData& data)
+      : file_(file), compiled_(file), data_(data), rules_(rules_of(file)) {
+    check_supported(compiled_, file.path);
+    step_.graph = std::make_unique<Graph>(std::move(variables));
+    step_.graph->name = "step";
+    step_.host = std::make_unique<LayerHost>(file.keras3);
+    b_ = std::make_unique<Builder>(*step_.graph, dialect);
+  }
+
+  StepGraph build() {
+    Tensors x = model_inputs(*b_, file_.model);
+    step_.model_inputs = x.size();
+    for (size_t i = 0; i < data_.targets.size(); ++i)
+      y_true_.push_back(data_.targets[i] ? b_->input("y:" + file_.model.output_names[i], *data_.targets[i]) : Value{});
+    for (size_t i = 0; i < data_.weights.size(); ++i)
+      weight_.push_back(data_.weights[i] ? b_->input("weight:" + file_.model.output_names[i], *data_.weights[i]) : Value{});
+    y_pred_ = lower_model(*b_, *step_.host, file_, x);
+    step_.trainable = trainable_variables(*step_.host, *step_.graph->variables);
+    samples_ = b_->size(x.at(0).value, 0);
+    Value total = total_loss();
+    metrics(total);
+    std::vector<Output> outputs{{"loss", total}};
+    for (size_t i = 0; i < y_pred_.size(); ++i) outputs.push_back({file_.model.output_names[i], y_pred_[i].value});
+    b_->outputs(std::move(outputs));
+    split_tables(step_.graph->body);
+    return std::move(step_);
+  }
+
+ private:
+  Builder::At at(const std::string& op) { return Builder::At(*b_, Origin{.path = "training", .op = op, .call = 0}); }
+
+  // Keras 2 first gives vectors beside [n, c] predictions an axis of size one.
+  Value ranked(Value v, Value y_pred) {
+    if (!v || !rules_.weights_match_rank || b_->rank(v) != 1 || b_->rank(y_pred) != 2) return v;
+    return b_->unsqueeze(v, -1);
+  }
+
+  Value loss_of(size_t i) {
+    const json loss = compiled_.loss(i);
+    auto [pred, mask] = y_pred_[i];
+    Value y_true = ranked(y_true_[i], pred), weight = ranked(weight_[i], pred);
+    const std::string type = class_of(loss, b_->dims(y_true), b_->dims(pred));
+    auto origin = at("keras." + type);
+    const json& config = loss.at("config");
+    if (type == "SparseCategoricalCrossentropy") note_classes(i, pred, config);
+    if (rules_.losses_in_floatx) pred = b_->cast(pred, rules_.floatx);
+    auto [t, p] = match_targets(*b_, rules_, y_true, pred);
+    Losses losses = (*registry().losses.find(type))(*b_, config, rules_, t, p);
+    if (mask && rules_.mask_counts_twice) weight = weight_of_mask(*b_, rules_, mask, weight, b_->dtype(pred), false);
+    if (losses.mask) mask = mask ? b_->logical_and(mask, losses.mask) : losses.mask;
+    std::string reduction = text(config, "reduction", "sum_over_batch_size");
+    Value value = reduce_losses(*b_, rules_, reduction, losses.values, mask, weight);
+    // A loss without reduction is differentiated as the sum of its elements.
+    return b_->rank(value) == 0 ? value : b_->sum(value, {});
+  }
+
+  void note_classes(size_t output, Value pred, const json& config) {
+    int64_t axis = integer(config, "axis", -1);
+    const Dims& dims = b_->dims(pred);
+    int64_t count = dims[static_cast<size_t>(axis < 0 ? axis + b_->rank(pred) : axis)];
+    std::optional<int64_t> ignored;
+    if (has(config, "ignore_class")) ignored = integer(config, "ignore_class", 0);
+    if (count != kUnknown) step_.classes.push_back({output, count, ignored});
+  }
+
+  Value total_loss() {
+    Values parts;
+    const bool several = several_losses(compiled_);
+    for (size_t i = 0; i < compiled_.outputs; ++i) {
+      if (compiled_.loss(i).is_null() || !y_true_[i]) continue;
+      Value value = loss_of(i);
+      if (several)
+        LossTracker(rules_).update_loss(*b_, "metrics/" + loss_name(file_, i), detached(value), samples_);
+      if (auto w = compiled_.weight(i); w && *w != 1.0) value = b_->mul(value, *w);
+      parts.push_back(value);
+    }
+    for (Value extra : step_.host->losses) parts.push_back(b_->rank(extra) == 0 ? extra : b_->sum(extra, {}));
+    for (const WeightRule& rule : step_.host->regularizers) penalty(rule, parts);
+    if (parts.empty())
+      throw Error(ErrorKind::Usage, file_.path, "has no loss for any of the outputs that have targets.");
+    Value total = b_->cast(parts[0], rules_.floatx);
+    for (size_t i = 1; i < parts.size(); ++i) total = b_->add(total, b_->cast(parts[i], rules_.floatx));
+    return total;
+  }
+
+  void penalty(const WeightRule& rule, Values& parts) {
+    const std::string type = rule.config.at("class_name");
+    const RegularizerFn* fn = registry().regularizers.find(type);
+    auto origin = at("keras." + type);
+    if (!fn)
+      b_->fail(ErrorKind::Unsupported, fmt::format("the regularizer {} of {} has no lowering.", type, rule.variable));
+    // Keras 3 leaves out what is not trained; Keras 2 counts it in the loss.
+    if (rules_.losses_in_floatx && !b_->graph().variables->find(rule.variable)->trainable) return;
+    parts.push_back((*fn)(*b_, rule.config.value("config", json::object()), rules_, b_->variable(rule.variable)));
+  }
+
+  Value detached(Value v) { return b_->unary("aten::detach", v); }
+
+  void metrics(Value total) {
+    {
+      auto origin = at("keras.Mean");
+      LossTracker(rules_).update_loss(*b_, "metrics/loss", detached(total), samples_);
+    }
+    std::vector<Type> types;
+    Values detached_outputs;
+    for (const Tensor& t : y_pred_) {
+      types.push_back(b_->type(t.value));
+      detached_outputs.push_back(detached(t.value));
+    }
+    for_each_metric(compiled_, data_, types,
+                    [&](size_t i, const std::string& type, const json& config, const std::string& path,
+                        const std::string&, bool weighted) {
+                      auto origin = at("keras." + type);
+                      auto metric = (*registry().metrics.find(type))(config, rules_);
+                      Value pred = detached_outputs[i];
+                      Value weight = weighted ? ranked(weight_[i], pred) : Value{};
+                      metric->update(*b_, path, ranked(y_true_[i], pred), pred, y_pred_[i].mask, weight);
+                    });
+  }
+
+  // Gives each use of a trainable embedding table an input of its own.
+  void split_tables(Block& block) {
+    Graph& graph = *step_.graph;
+    for (auto& node : block.nodes) {
+      for (Block& inner : node->blocks) split_tables(inner);
+      if (node->op != "aten::embedding") continue;
+      for (NamedArg& arg : node->args) {
+        auto* table = std::get_if<Value>(&arg.value);
+        if (arg.name != "weight" || !table || graph.info(*table).leaf != LeafKind::Variable) continue;
+        const Variable& variable = graph.variables->at(static_cast<size_t>(graph.info(*table).index));
+        if (!variable.trainable) continue;
+        step_.tables.push_back({variable.name, graph.inputs.size()});
+        arg.value = b_->input(fmt::format("table:{}:{}", variable.name, step_.tables.size()), graph.type(*table));
+      }
+    }
+  }
+
+  const File& file_;
+  const Compiled compiled_;
+  const StepData& data_;
+  const Rules rules_;
+  StepGraph step_;
+  std::unique_ptr<Builder> b_;
+  Tensors y_pred_;
+  Values y_true_, weight_;
+  Int samples_;
+};
+
+}  // namespace
+
+std::vector<bool> wanted_targets(const File& file) {
+  Compiled compiled(file);
+  std::vector<bool> wanted;
+  for (size_t i = 0; i < compiled.outputs; ++i)
+    wanted.push_back(!compiled.loss(i).is_null() || !compiled.metrics("metrics", i).empty() ||
+                     !compiled.metrics("weighted_metrics", i).empty());
+  return wanted;
+}
+
+StepGraph lower_step(const File& file, const Dialect& dialect, std::shared_ptr<Variables> variables,
+                     const StepData& data) {
+  return StepBuilder(file, dialect, std::move(variables), data).build();
+}
+
+std::unique_ptr<Graph> lower_results(const File& file, const Dialect& dialect, std::shared_ptr<Variables> variables,
+                                     const StepData& data, const std::vector<Type>& outputs) {
+  Compiled compiled(file);
+  const Rules rules = rules_of(file);
+  auto graph = std::make_unique<Graph>(std::move(variables));
+  graph->name = "results";
+  Builder b(*graph, dialect);
+  std::vector<Output> results{{"loss", LossTracker(rules).result(b, "metrics/loss")}};
+  if (several_losses(compiled))
+    for (size_t i = 0; i < compiled.outputs; ++i)
+      if (!compiled.loss(i).is_null() && data.targets[i])
+        results.push_back({loss_name(file, i), LossTracker(rules).result(b, "metrics/" + loss_name(file, i))});
+  for_each_metric(compiled, data, outputs,
+                  [&](size_t, const std::string& type, const json& config, const std::string& path,
+                      const std::string& name, bool) {
+                    results.push_back({name, (*registry().metrics.find(type))(config, rules)->result(b, path)});
+                  });
+  b.outputs(std::move(results));
+  return graph;
+}
+
+}  // namespace midstream::keras
