@@ -22,6 +22,8 @@ void register_metrics_confusion(Registry&);
 void register_metrics_mean(Registry&);
 void register_multi_head_attention(Registry&);
 void register_normalization(Registry&);
+void register_operations(Registry&);
+void register_operations_shape(Registry&);
 void register_optimizers_adam(Registry&);
 void register_optimizers_adaptive(Registry&);
 void register_optimizers_sgd(Registry&);
@@ -54,6 +56,8 @@ void register_all(Registry& r) {
   keras::register_metrics_mean(r);
   keras::register_multi_head_attention(r);
   keras::register_normalization(r);
+  keras::register_operations(r);
+  keras::register_operations_shape(r);
   keras::register_optimizers_adam(r);
   keras::register_optimizers_adaptive(r);
   keras::register_optimizers_sgd(r);

@@ -109,7 +109,7 @@ void LayerHost::finish_seeds(Builder& b) {
 
 Value LayerHost::training(Builder& b) {
   if (!training_override_) return b.training();
-  return b.call("midstream::int_eq", {{"a", *training_override_ ? 1 : 0}, {"b", 1}});
+  return b.host_bool(*training_override_);
 }
 
 std::vector<std::string> trainable_variables(const LayerHost& host, const Variables& variables) {
