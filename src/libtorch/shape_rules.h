@@ -35,5 +35,7 @@ inline SampleOutput output(DType dtype, Dims dims) {
 [[noreturn]] void bad_shape(const std::string& message);  // Error(Mismatch)
 
 void register_aten_shapes(ShapeRules& rules);  // aten_shapes.cpp
+// For elementwise operators without a meta kernel of their own; elementwise_shapes.cpp.
+std::vector<SampleOutput> elementwise_shape(const std::vector<SampleArg>& args);
 
 }  // namespace midstream
