@@ -1,6 +1,7 @@
 // Builder: calls, sizes, origins. Leaves, control flow and sugar are in builder_*.cpp.
 #include "graph/builder.h"
 
+#include "graph/builder_names.h"
 #include "graph/call.h"
 
 namespace midstream {
@@ -38,7 +39,7 @@ Int Builder::size(Value v, int64_t dim) {
     fail(ErrorKind::Internal, "axis " + std::to_string(dim) + " of a tensor " + to_string(info.type) + " was asked for.");
   const int64_t known = info.type.dims[static_cast<size_t>(axis)];
   if (known != kUnknown) return known;
-  return call_int("aten::sym_size.int", {{"self", v}, {"dim", axis}});
+  return call_int(op::kSize, {{"self", v}, {"dim", axis}});
 }
 
 Ints Builder::sizes(Value v) {
@@ -56,7 +57,7 @@ Int Builder::as_int(Value v) {
   if (info.type.kind == Kind::Int) return Int(*this, v);
   if (info.type.kind != Kind::Tensor || !info.type.dims.empty() || !is_integral(info.type.dtype))
     fail(ErrorKind::Internal, "a host integer was wanted, not " + to_string(info.type) + ".");
-  return call_int("midstream::tensor_to_int", {{"a", v}});
+  return call_int(op::kTensorToInt, {{"a", v}});
 }
 
 Value Builder::tensor_of(const Ints& ints) {
@@ -72,7 +73,7 @@ Value Builder::tensor_of(const Ints& ints) {
 
 Value Builder::tensor_of(const Int& i) {
   if (i.is_constant()) return constant(Array::of(DType::Int64, {}, std::vector<int64_t>{i.constant()}));
-  return call("midstream::int_to_tensor", {{"a", i}});
+  return call(op::kIntToTensor, {{"a", i}});
 }
 
 // --- where we are

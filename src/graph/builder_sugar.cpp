@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "graph/builder.h"
+#include "graph/builder_names.h"
 
 namespace midstream {
 namespace {
@@ -53,7 +54,7 @@ Value Builder::cast(Value v, DType to) {
 Value Builder::permute(Value v, std::vector<int64_t> perm) {
   bool identity = static_cast<int64_t>(perm.size()) == rank(v);
   for (size_t i = 0; i < perm.size(); ++i) identity &= perm[i] == static_cast<int64_t>(i);
-  return identity ? v : call("aten::permute", {{"self", v}, {"dims", ints(perm)}});
+  return identity ? v : call(op::kPermute, {{"self", v}, {"dims", ints(perm)}});
 }
 
 Value Builder::reshape(Value v, const Ints& shape) {
@@ -61,7 +62,7 @@ Value Builder::reshape(Value v, const Ints& shape) {
   bool identity = now.size() == shape.size();
   for (size_t i = 0; identity && i < shape.size(); ++i)
     identity = now[i] != kUnknown && shape[i].is_constant() && shape[i].constant() == now[i];
-  return identity ? v : call("aten::reshape", {{"self", v}, {"shape", shape}});
+  return identity ? v : call(op::kReshape, {{"self", v}, {"shape", shape}});
 }
 
 Value Builder::expand(Value v, const Ints& shape) { return call("aten::expand", {{"self", v}, {"size", shape}}); }

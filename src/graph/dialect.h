@@ -19,11 +19,23 @@ struct SchemaArg {
   bool kwarg_only = false;
 };
 
+// How an operator that is not elementwise treats its tensor's axes, where that can be said simply, so that a permute in
+// front of it can follow it instead. Its tensor is `self` (Cat: `tensors`, joined along `dim`).
+enum class Axes : uint8_t {
+  Unknown,
+  Cat,
+  Pad,     // `pad`: pairs from the last axis on
+  Reduce,  // `dim` axes are reduced; `keepdim`
+  Dim,     // works along the one axis `dim`, the shape's axes stay
+  Dims,    // the same along the axes `dims`
+};
+
 struct Schema {
   std::string name;  // "aten::add.Tensor"
   std::vector<SchemaArg> args;
   std::vector<std::string> returns;  // types
   bool pointwise = false;  // elementwise over its tensor arguments (PyTorch's own tag, or our table)
+  Axes axes = Axes::Unknown;
   bool random = false;     // two equal calls may give different numbers (PyTorch's tag nondeterministic_seeded)
 };
 

@@ -27,6 +27,16 @@ bool elementwise_without_tag(const std::string& op) {
   return kOps.contains(op);
 }
 
+Axes axes_of(const std::string& op) {
+  static const std::unordered_map<std::string, Axes> kOps{
+      {"aten::amax", Axes::Reduce},         {"aten::amin", Axes::Reduce},   {"aten::cat", Axes::Cat},
+      {"aten::constant_pad_nd", Axes::Pad}, {"aten::cumsum", Axes::Dim},    {"aten::flip", Axes::Dims},
+      {"aten::log_softmax.int", Axes::Dim}, {"aten::mean.dim", Axes::Reduce}, {"aten::slice.Tensor", Axes::Dim},
+      {"aten::softmax.int", Axes::Dim},     {"aten::sum.dim_IntList", Axes::Reduce}};
+  auto it = kOps.find(op);
+  return it == kOps.end() ? Axes::Unknown : it->second;
+}
+
 at::Tensor meta(const SampleTensor& t) {
   return at::empty(t.dims, at::TensorOptions().dtype(to_scalar_type(t.dtype)).device(at::kMeta));
 }
@@ -54,6 +64,8 @@ class LibtorchDialect final : public Dialect {
                                   bool* is_list) const override {
     *is_list = false;
     if (const ShapeRule* rule = rules_.find(schema.name)) return (*rule)(args);
+    if (schema.pointwise && !handle(schema.name).hasComputedKernelForDispatchKey(c10::DispatchKey::Meta))
+      return elementwise_shape(args);
     return run_meta(schema, args, is_list);
   }
 
@@ -83,6 +95,7 @@ class LibtorchDialect final : public Dialect {
     }
     for (const c10::Argument& r : theirs.returns()) ours.returns.push_back(r.real_type()->str());
     ours.pointwise = found.hasTag(at::Tag::pointwise) || elementwise_without_tag(op);
+    ours.axes = axes_of(op);
     ours.random = found.hasTag(at::Tag::nondeterministic_seeded);
     return ours;
   }

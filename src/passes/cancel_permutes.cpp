@@ -4,15 +4,13 @@
 #include <map>
 #include <utility>
 
+#include "graph/builder_names.h"
 #include "graph/call.h"
 #include "passes/passes.h"
 #include "passes/slide_permute.h"
 
 namespace midstream {
 namespace {
-
-constexpr const char* kPermute = "aten::permute";
-constexpr const char* kReshape = "aten::reshape";
 
 class Canceller {
  public:
@@ -43,7 +41,7 @@ class Canceller {
         for (Value& v : inner.results) v = resolve(v);
       }
       Block* saved = std::exchange(block_, &block);
-      if (node->op == kPermute && node->kind == NodeKind::Call) permute(std::move(node));
+      if (node->op == op::kPermute && node->kind == NodeKind::Call) permute(std::move(node));
       else if (node->kind == NodeKind::Call) call(std::move(node));
       else if (node->op == "if") branches(std::move(node));
       else block.nodes.push_back(std::move(node));
@@ -64,7 +62,7 @@ class Canceller {
       replaced_[out.id] = is_identity(perm) ? source : it->second;
       return;
     }
-    auto node = make_call(graph_, dialect_, kPermute, {{"self", source}, {"dims", Dims(perm)}}, origin);
+    auto node = make_call(graph_, dialect_, op::kPermute, {{"self", source}, {"dims", Dims(perm)}}, origin);
     node->outputs[0] = out;
     block_->nodes.push_back(std::move(node));
     aliases_[out.id] = {source, perm};
@@ -110,12 +108,12 @@ class Canceller {
     c.permute = [this, view](Value v, const Perm& perm) {
       Value& out = known_[{v.id, perm}];
       if (!out) {
-        out = view(kPermute, {{"self", v}, {"dims", Dims(perm)}});
+        out = view(op::kPermute, {{"self", v}, {"dims", Dims(perm)}});
         aliases_[out.id] = {v, perm};
       }
       return out;
     };
-    c.reshape = [view](Value v, const Dims& dims) { return view(kReshape, {{"self", v}, {"shape", dims}}); };
+    c.reshape = [view](Value v, const Dims& dims) { return view(op::kReshape, {{"self", v}, {"shape", dims}}); };
     return c;
   }
 

@@ -1,14 +1,10 @@
-// Host numbers that are known. Only these operators are known by name here, because their meaning is the IR's own: the
-// size of a tensor, and the way from a host integer to a tensor and back.
+// Host numbers that are known: they are written where they are used, and what is computed from them alone is computed.
+#include "graph/builder_names.h"
 #include "graph/call.h"
 #include "passes/passes.h"
 
 namespace midstream {
 namespace {
-
-constexpr const char* kSize = "aten::sym_size.int";
-constexpr const char* kToTensor = "midstream::int_to_tensor";
-constexpr const char* kFromTensor = "midstream::tensor_to_int";
 
 bool is_host(Kind kind) { return kind == Kind::Int || kind == Kind::Float || kind == Kind::Bool; }
 
@@ -36,7 +32,7 @@ class Folder {
       if (node->kind != NodeKind::Call) continue;
       write_constants(*node);
       if (node->outputs.size() != 1 || !is_host(graph_.type(node->outputs[0]).kind)) {
-        if (node->op == kToTensor) to_tensor_[node->outputs[0].id] = *node->arg("a");
+        if (node->op == op::kIntToTensor) to_tensor_[node->outputs[0].id] = *node->arg("a");
         continue;
       }
       size(*node);
@@ -76,7 +72,7 @@ class Folder {
   }
 
   void size(const Node& node) {
-    if (node.op != kSize) return;
+    if (node.op != op::kSize) return;
     const Type& type = graph_.type(std::get<Value>(node.arg("self")->variant()));
     auto* dim = std::get_if<int64_t>(&node.arg("dim")->variant());
     if (!dim) return;
@@ -87,7 +83,7 @@ class Folder {
 
   // A host integer that went into a tensor and comes back.
   void from_tensor(const Node& node) {
-    if (node.op != kFromTensor) return;
+    if (node.op != op::kTensorToInt) return;
     auto it = to_tensor_.find(std::get<Value>(node.arg("a")->variant()).id);
     if (it == to_tensor_.end()) return;
     if (auto* v = std::get_if<Value>(&it->second.variant())) {

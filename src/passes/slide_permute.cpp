@@ -135,7 +135,7 @@ std::optional<Slid> pointwise(const SlideContext& c, const Node& node) {
   return std::nullopt;
 }
 
-// --- operators that name axes. All but cat have one tensor, `self`.
+// --- operators that name axes, by the kinds of Schema::axes
 
 std::optional<Slid> concat(const SlideContext& c, const Node& node) {
   const Arg* arg = node.arg("tensors");
@@ -202,7 +202,7 @@ std::optional<Slid> reduce(const SlideContext& c, const Node& node) {
   return slid;
 }
 
-std::optional<Slid> slice(const SlideContext& c, const Node& node) {
+std::optional<Slid> along_one(const SlideContext& c, const Node& node) {
   auto p = self(c, node);
   if (!p) return std::nullopt;
   auto axis = axis_arg(node, "dim", p->perm.size(), 0);
@@ -213,7 +213,7 @@ std::optional<Slid> slice(const SlideContext& c, const Node& node) {
   return slid;
 }
 
-std::optional<Slid> flip(const SlideContext& c, const Node& node) {
+std::optional<Slid> along_some(const SlideContext& c, const Node& node) {
   auto p = self(c, node);
   if (!p) return std::nullopt;
   auto axes = axes_arg(node, "dims", p->perm.size());
@@ -224,16 +224,6 @@ std::optional<Slid> flip(const SlideContext& c, const Node& node) {
   set(slid.args, "self", p->source);
   set(slid.args, "dims", source_axes);
   return slid;
-}
-
-using Rule = std::optional<Slid> (*)(const SlideContext&, const Node&);
-const std::unordered_map<std::string, Rule>& rules() {
-  static const std::unordered_map<std::string, Rule> kRules{
-      {"aten::amax", reduce},         {"aten::amin", reduce},    {"aten::cat", concat},
-      {"aten::constant_pad_nd", pad}, {"aten::flip", flip},      {"aten::mean.dim", reduce},
-      {"aten::slice.Tensor", slice},  {"aten::sum.dim_IntList", reduce},
-  };
-  return kRules;
 }
 
 }  // namespace
@@ -259,8 +249,15 @@ Perm compose(const Perm& first, const Perm& second) {
 std::optional<Slid> slide(const SlideContext& context, const Schema& schema, const Node& node) {
   if (schema.random) return std::nullopt;
   if (schema.pointwise) return pointwise(context, node);
-  auto it = rules().find(node.op);
-  return it == rules().end() ? std::nullopt : it->second(context, node);
+  switch (schema.axes) {
+    case Axes::Unknown: return std::nullopt;
+    case Axes::Cat: return concat(context, node);
+    case Axes::Pad: return pad(context, node);
+    case Axes::Reduce: return reduce(context, node);
+    case Axes::Dim: return along_one(context, node);
+    case Axes::Dims: return along_some(context, node);
+  }
+  return std::nullopt;
 }
 
 }  // namespace midstream

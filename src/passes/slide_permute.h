@@ -1,5 +1,5 @@
-// How a permute slides through one call: op(permute(u, p), ...) = permute(op'(u, ...), q). The rules for operators that
-// name axes are here, and nowhere else; elementwise operators are known by their schema.
+// How a permute slides through one call: op(permute(u, p), ...) = permute(op'(u, ...), q). Which kind of
+// operator it is, its schema says (pointwise, axes).
 #pragma once
 
 #include <functional>
