@@ -120,7 +120,8 @@ struct SavedObjectGraph {
 // tensorflow.VariableDef, the entries of the TF1 collections "variables" and "trainable_variables".
 struct VariableDef {
   std::string variable_name, initial_value_name, initializer_name, snapshot_name;
-  bool is_resource = false, trainable = true;
+  bool is_resource = false;
+  bool trainable = false;  // not recorded before TF 1.10: the collection "trainable_variables" is the surer word
   // Of a part of a partitioned variable: the whole, and this part's place in it. Empty otherwise.
   std::string full_name;
   Dims full_shape, var_offset, var_shape;

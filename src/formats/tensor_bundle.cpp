@@ -171,7 +171,12 @@ SharedBytes TensorBundle::Impl::data(const std::string& where, const BundleEntry
   if (e.shard < 0 || e.shard >= num_shards)
     throw Error(ErrorKind::BadFile, where, "is in shard " + std::to_string(e.shard) + " of " + std::to_string(num_shards) + ".");
   auto& shard = shards[static_cast<size_t>(e.shard)];
-  if (!shard) shard = map_file(shard_file(prefix, e.shard, num_shards));
+  if (!shard) {
+    std::string file = shard_file(prefix, e.shard, num_shards);
+    if (!is_file(file))
+      throw Error(ErrorKind::BadFile, where, "its data file '" + file + "' is missing.", "Put it beside the .index file.");
+    shard = map_file(file);
+  }
   if (e.range.offset > shard->size() || e.range.length > shard->size() - e.range.offset)
     throw Error(ErrorKind::BadFile, where, "its data lie outside of shard " + std::to_string(e.shard) + ".",
                 "The shard was not completely written, or is of another checkpoint.");
