@@ -1,6 +1,7 @@
 // Text -> graph. Calls are checked and their types inferred as in the Builder; only leaves and block arguments carry
 // types in the text.
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "graph/call.h"
@@ -18,6 +19,11 @@ class Parser {
     graph_ = std::make_unique<Graph>(std::make_shared<Variables>());
     in_.expect("graph");
     if (in_.peek() == '"') graph_->name = in_.quoted();
+    if (in_.accept_word("sample_sizes")) {
+      graph_->sample_sizes[0] = in_.integer();
+      in_.expect(",");
+      graph_->sample_sizes[1] = in_.integer();
+    }
     inputs();
     in_.expect("{");
     block(graph_->body, "return");
@@ -234,12 +240,6 @@ class Parser {
       graph_->scopes.push_back({std::move(path), in_.quoted()});
       return;
     }
-    if (in_.accept_word("sample_sizes")) {
-      graph_->sample_sizes[0] = in_.integer();
-      in_.expect(",");
-      graph_->sample_sizes[1] = in_.integer();
-      return;
-    }
     if (in_.accept_word("assign")) return assign(to);
     std::vector<std::string> names;
     const bool list = in_.accept("[");
@@ -249,9 +249,11 @@ class Parser {
     }
     if (list) in_.expect("]");
     if (!names.empty() || list) in_.expect("=");
-    if (in_.accept_word("variable")) return define(names.at(0), variable());
-    if (in_.accept_word("constant")) return define(names.at(0), constant());
-    if (in_.accept_word("training")) return define(names.at(0), training());
+    if (names.size() == 1 && !list) {
+      if (in_.accept_word("variable")) return define(names[0], variable());
+      if (in_.accept_word("constant")) return define(names[0], constant());
+      if (in_.accept_word("training")) return define(names[0], training());
+    }
     std::vector<Value> outputs;
     const std::string op = in_.word();
     if (op == "if" || op == "while" || op == "call") outputs = region(to, op);
@@ -270,7 +272,7 @@ class Parser {
       text.erase(comma);
     }
     if (size_t call = text.rfind(" (call "); call != std::string::npos && text.ends_with(')')) {
-      o.call = std::stoi(text.substr(call + 7)) - 1;
+      o.call = std::atoi(text.c_str() + call + 7) - 1;
       text.erase(call);
     }
     o.path = text;
@@ -369,6 +371,7 @@ class Parser {
     std::vector<ValueInfo> infos;
     node->blocks.resize(op == "call" ? 1 : 2);
     region_arguments(*node, operands, infos);
+    if (op == "if" && operands.size() != 1) in_.fail("an if has one condition.");
     in_.expect("{");
     node->origin = origin();
     block(node->blocks[0], "yield");
@@ -385,7 +388,7 @@ class Parser {
       in_.expect("{");
     }
     if (op != "call") block(node->blocks[1], "yield");
-    if (op == "if") node->args = {{"cond", operands.at(0)}};
+    if (op == "if") node->args = {{"cond", operands[0]}};
     else node->args = {{op == "while" ? "init" : "inputs", operands}};
     outputs(*node, infos);
     to.nodes.push_back(std::move(node));

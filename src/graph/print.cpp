@@ -110,6 +110,8 @@ class Printer {
   void header() {
     out_ += "graph";
     if (!g_.name.empty()) out_ += " " + text::quote(g_.name);
+    if (g_.sample_sizes != std::array<int64_t, 2>{512, 768})
+      out_ += " sample_sizes " + std::to_string(g_.sample_sizes[0]) + ", " + std::to_string(g_.sample_sizes[1]) + " ";
     out_ += "(";
     for (size_t i = 0; i < g_.inputs.size(); ++i) {
       const Input& input = g_.inputs[i];
@@ -119,8 +121,6 @@ class Printer {
       out_ += ": " + type(g_.info(input.value));
     }
     out_ += ") {\n";
-    if (g_.sample_sizes != std::array<int64_t, 2>{512, 768})
-      line(1) += "sample_sizes " + std::to_string(g_.sample_sizes[0]) + ", " + std::to_string(g_.sample_sizes[1]) + "\n";
     for (const Scope& s : g_.scopes) line(1) += "scope " + text::quote(s.path) + " " + text::quote(s.op) + "\n";
   }
 
@@ -163,6 +163,8 @@ class Printer {
       for (const std::string& s : a.strings()) items.push_back(text::quote(s));
     } else if (halves) {  // their bits
       for (uint16_t bits : a.copy<uint16_t>()) items.push_back(std::to_string(bits));
+    } else if (a.dtype() == DType::Float32) {
+      for (float f : a.copy<float>()) items.push_back(text::number(f));
     } else if (is_floating(a.dtype())) {
       for (double d : a.to_double()) items.push_back(text::number(d));
     } else {
@@ -237,7 +239,7 @@ class Printer {
               auto* x = std::get_if<Value>(&i);
               return x ? value(*x) : std::to_string(std::get<int64_t>(i));
             });
-          else if constexpr (std::is_same_v<T, std::vector<double>>) return all(v, text::number);
+          else if constexpr (std::is_same_v<T, std::vector<double>>) return all(v, [](double d) { return text::number(d); });
           else if constexpr (std::is_same_v<T, std::vector<bool>>) return all(v, boolean);
           else return all(v, [&](Value x) { return value(x); });
         },

@@ -32,7 +32,9 @@ bool is_identifier(std::string_view s) {
   return true;
 }
 
-std::string number(double value) {
+namespace {
+template <class T>
+std::string shortest(T value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   char buffer[40];
@@ -41,6 +43,10 @@ std::string number(double value) {
   if (out.find_first_of(".e") == std::string::npos) out += ".0";
   return out;
 }
+}  // namespace
+
+std::string number(float value) { return shortest(value); }
+std::string number(double value) { return shortest(value); }
 
 std::string_view name(Role role) {
   switch (role) {

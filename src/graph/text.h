@@ -13,6 +13,7 @@ inline constexpr int64_t kMaxConstant = 16;
 
 std::string quote(std::string_view s);
 bool is_identifier(std::string_view s);  // letters, digits, _ . and a letter or _ in front
+std::string number(float value);
 std::string number(double value);        // shortest that reads back the same; always with a '.' or an exponent
 std::string_view name(Role role);
 

@@ -79,6 +79,7 @@ class Verifier {
 
   // Whatever is `given` may stand where `wanted` was promised.
   void fits(const Type& given, const Type& wanted, const std::string& what) const {
+    if (given.kind == Kind::List && wanted.kind == Kind::List && given.dims == Dims{kUnknown}) return;  // still empty
     bool ok = given.kind == wanted.kind;
     if (ok && (given.kind == Kind::Tensor || given.kind == Kind::List)) {
       ok = given.dtype == wanted.dtype && given.dims.size() == wanted.dims.size();
