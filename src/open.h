@@ -8,7 +8,16 @@
 
 namespace midstream {
 
+// What to run of a TensorFlow file that holds several graphs; nothing: its default signature.
+struct OpenOptions {
+  std::string signature;
+  std::string function;  // a concrete function of a SavedModel's object graph
+};
+
 // The model in `path` for running and differentiating; train/run.h opens it for training. Throws Error.
-std::unique_ptr<Program> open_program(const std::string& path);
+std::unique_ptr<Program> open_program(const std::string& path, const OpenOptions& options = {});
+
+// Whether the path names a Keras file (.keras, .h5, .hdf5); everything else is taken as TensorFlow's.
+bool is_keras_file(const std::string& path);
 
 }  // namespace midstream

@@ -51,7 +51,11 @@ void bind_model(py::module_& m) {
              return from_source(variable(p, name), t);
            })
       .def("text", [](Program& p) { return print(p.forward(), &libtorch_dialect()); });
-  m.def("open", [](const std::string& path) { return open_program(path); });
+  m.def("open",
+        [](const std::string& path, const std::string& signature, const std::string& function) {
+          return open_program(path, {.signature = signature, .function = function});
+        },
+        py::arg("path"), py::arg("signature") = "", py::arg("function") = "");
 }
 
 }  // namespace midstream
