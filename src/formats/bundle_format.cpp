@@ -111,29 +111,39 @@ BundleEntry parse_bundle_entry(const std::string& where, const SharedBytes& mess
   return out;
 }
 
+// Submessages are built apart: protozero's nested writers leave empty ones out, and here an empty one is a size of 0.
+static std::string serialize_shape(const Dims& shape) {
+  std::string out;
+  for (int64_t size : shape) {
+    std::string dim;
+    if (size) protozero::pbf_writer(dim).add_int64(1, size);
+    protozero::pbf_writer(out).add_message(2, dim);
+  }
+  return out;
+}
+
+static std::string serialize_slice(const TensorSlice& slice) {
+  std::string out;
+  for (auto [start, length] : slice) {
+    std::string extent;
+    protozero::pbf_writer w(extent);
+    if (start) w.add_int64(1, start);
+    if (length != kUnknown) w.add_int64(2, length);
+    protozero::pbf_writer(out).add_message(1, extent);
+  }
+  return out;
+}
+
 std::string serialize(const BundleEntry& entry) {
   std::string out;
   protozero::pbf_writer w(out);
   w.add_enum(1, static_cast<int32_t>(entry.dtype));
-  {
-    protozero::pbf_writer shape(w, 2);
-    for (int64_t size : entry.shape) {
-      protozero::pbf_writer dim(shape, 2);
-      if (size) dim.add_int64(1, size);
-    }
-  }
+  w.add_message(2, serialize_shape(entry.shape));
   if (entry.shard) w.add_int32(3, entry.shard);
   if (entry.range.offset) w.add_int64(4, static_cast<int64_t>(entry.range.offset));
   if (entry.range.length) w.add_int64(5, static_cast<int64_t>(entry.range.length));
   if (entry.crc) w.add_fixed32(6, entry.crc);
-  for (const TensorSlice& s : entry.slices) {
-    protozero::pbf_writer slice(w, 7);
-    for (auto [start, length] : s) {
-      protozero::pbf_writer extent(slice, 1);
-      if (start) extent.add_int64(1, start);
-      if (length != kUnknown) extent.add_int64(2, length);
-    }
-  }
+  for (const TensorSlice& slice : entry.slices) w.add_message(7, serialize_slice(slice));
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "formats/tensor_bundle.h"
 
 #include "expected.h"
+#include "formats/bundle_format.h"
 #include "formats/saved_model.h"
 
 namespace midstream {
@@ -71,6 +72,17 @@ TEST(TensorBundle, WritesAsTensorFlowDoes) {
   TensorBundle written = TensorBundle::open(folder / "objects");
   for (const auto& [key, entry] : written.entries())
     EXPECT_EQ(entry.crc, objects.entries().find(key)->second.crc) << key;
+}
+
+TEST(TensorBundle, EntriesAreSerializedAsTensorFlowDoes) {
+  for (const char* name : {"objects.index", "named.index"})
+    LeveldbTable(name, map_file(kFolder + name)).scan("", [](std::string_view key, std::string_view value) {
+      if (!key.empty()) {
+        EXPECT_EQ(serialize(parse_bundle_entry("", share(std::string(value)))), value) << key;
+      }
+      return true;
+    });
+  EXPECT_EQ(parse_bundle_entry("", share(serialize({.dtype = TfType::Float, .shape = {0, 4}}))).shape, (Dims{0, 4}));
 }
 
 TEST(TensorBundle, EditKeepsTheRest) {
