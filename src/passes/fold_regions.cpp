@@ -1,4 +1,4 @@
-// Takes the branch that a constant predicate names. The nodes move up into the surrounding block; the region's results
+// Takes the branch that a constant predicate names. Its nodes move up into the surrounding block; the region's results
 // are replaced by the block's.
 #include "passes/passes.h"
 
@@ -47,6 +47,10 @@ class Folder {
 
 }  // namespace
 
-bool fold_regions(Graph& graph, const Dialect&) { return Folder(graph).run(); }
+bool fold_regions(Graph& graph, const Dialect& dialect) {
+  if (!Folder(graph).run()) return false;
+  infer_types(graph, dialect);
+  return true;
+}
 
 }  // namespace midstream

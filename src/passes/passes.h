@@ -15,7 +15,8 @@ bool specialize_training(Graph& graph, bool training);
 // numbers are constants themselves, and so are sizes that the types know.
 bool fold_ints(Graph& graph, const Dialect& dialect);
 
-// Given an `if` whose predicate is a constant; result: the taken block stands in its place.
+// Given an `if` whose predicate is a constant; result: the taken block stands in its place, and the types that follow
+// from it are inferred anew (one branch is known better than the join of both).
 bool fold_regions(Graph& graph, const Dialect& dialect);
 
 // Given types that became stale (an argument is known better than before); result: all types as the Builder would have

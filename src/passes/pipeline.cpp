@@ -1,5 +1,5 @@
-// The one list of passes. Branches are taken before types are inferred anew, because a taken branch is known better than
-// the join of both; sizes are folded again after that; the second cse joins the permutes that have slid together.
+// The one list of passes. Taking branches makes types better known, so sizes are folded once more after it; the second
+// cse joins what has become equal when permutes slid together.
 #include "passes/pass_manager.h"
 
 namespace midstream {
@@ -8,7 +8,6 @@ const std::vector<Pass>& pipeline() {
   static const std::vector<Pass> kPasses{
       {"fold_ints", fold_ints},
       {"fold_regions", fold_regions},
-      {"infer_types", infer_types},
       {"fold_sizes", fold_ints},
       {"cse", cse},
       {"cancel_permutes", cancel_permutes},
