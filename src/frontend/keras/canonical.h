@@ -91,6 +91,10 @@ struct TrainableWeight {
 // fits. Weights that were never trained stay without slots.
 void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable);
 
+// The runs in which Keras 3 and tf_keras (2.11 and later) keep an optimizer's slots: a run goes once over the variables and
+// holds all of its slots for each. {"momentum", "velocity"} is one run, interleaved.
+std::vector<std::vector<std::string>> slot_runs(const std::string& optimizer, const json& config);
+
 // Python's snake_case of a class name, as Keras makes it: "Conv2D" -> "conv2d", "LeakyReLU" -> "leaky_re_lu".
 std::string to_snake_case(const std::string& class_name);
 // JSON as Python writes it: NaN, Infinity and -Infinity become strings.

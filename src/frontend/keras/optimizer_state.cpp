@@ -47,6 +47,12 @@ Runs runs_of(const std::string& optimizer, const json& config) {
   return runs;
 }
 
+}  // namespace
+
+Runs slot_runs(const std::string& optimizer, const json& config) { return runs_of(optimizer, config); }
+
+namespace {
+
 Runs grouped(const Runs& runs) {
   Runs out;
   for (const Run& run : runs)

@@ -1,0 +1,82 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "formats/hdf5.h"
+#include "formats/mapped_file.h"
+#include "formats/zip.h"
+#include "writeback/container.h"
+
+namespace midstream {
+namespace {
+
+constexpr const char* kWeights = "model.weights.h5";
+
+void check(const H5File& file, const std::string& place, const Array& array) {
+  H5DatasetInfo info = file.info(place);
+  if (info.shape == array.shape() && info.dtype == array.dtype()) return;
+  throw Error(ErrorKind::Mismatch, file.name() + ": " + place,
+              "the file's array is " + (info.dtype ? std::string(to_string(*info.dtype)) : "of another type") +
+                  to_string(info.shape) + ", the value to write " + std::string(to_string(array.dtype())) +
+                  to_string(array.shape()) + ".");
+}
+
+// Where every array's bytes are; nullopt if one has no place that can be overwritten.
+std::optional<std::vector<ByteRange>> places(const H5File& file, const NamedArrays& arrays) {
+  std::vector<ByteRange> out;
+  bool all = true;
+  for (const auto& [place, array] : arrays) {
+    if (!file.exists(place)) {
+      all = false;
+      continue;
+    }
+    check(file, place, array);
+    auto range = file.location(place);
+    if (range && range->length == array.nbytes()) out.push_back(*range);
+    else all = false;
+  }
+  if (!all) return std::nullopt;
+  return out;
+}
+
+std::vector<std::byte> rewritten(const H5File& file, const NamedArrays& arrays) {
+  H5Writer writer(file);
+  for (const auto& [place, array] : arrays) writer.write(place, array);
+  return writer.finish();
+}
+
+}  // namespace
+
+void write_keras(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+  ZipFile zip = ZipFile::open(source);
+  const ZipMember* member = zip.find(kWeights);
+  if (!member) throw Error(ErrorKind::BadFile, source, std::string("holds no ") + kWeights + ".");
+  H5File file(source + ": " + kWeights, zip.read(kWeights));
+  ZipEdit edit(zip);
+  std::vector<std::byte> bytes;  // must live until the edit is written
+  auto where = places(file, arrays);
+  if (where && !member->deflated) {
+    for (size_t i = 0; i < arrays.size(); ++i)
+      edit.patch(kWeights, (*where)[i].offset, {arrays[i].second.bytes(), arrays[i].second.nbytes()});
+  } else {
+    bytes = rewritten(file, arrays);
+    edit.replace(kWeights, bytes);
+  }
+  edit.write(path);
+}
+
+void write_keras_h5(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+  H5File file = H5File::open(source);
+  auto where = places(file, arrays);
+  if (!where) {
+    atomic_write(path, rewritten(file, arrays));
+    return;
+  }
+  SharedBytes image = file.image();
+  atomic_write(path, [&](FileWriter& out) {
+    out.write(image.bytes);
+    for (size_t i = 0; i < arrays.size(); ++i)
+      out.write_at((*where)[i].offset, {arrays[i].second.bytes(), arrays[i].second.nbytes()});
+  });
+}
+
+}  // namespace midstream
