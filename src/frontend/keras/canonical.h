@@ -25,6 +25,9 @@
 //   GRU, GRUCell    reset_after: always there
 //   LSTM, GRU, SimpleRNN, RNN   zero_output_for_mask, return_sequences, ...: as in Keras 3; absent means Keras 3's default
 //   LeakyReLU       negative_slope (Keras 2: alpha)
+//   Conv1D, Conv2D, Conv3D, Conv2DTranspose, ConvLSTM2D
+//     kernel_flipped   true: written by the Theano backend, whose kernels are turned by 180 degrees; else absent
+//     kernel_layout    "oihw": Keras 1's kernels for dim_ordering "th"; else absent
 //   random layers   seed: an integer only where the stream can be followed (Keras 3); null otherwise
 //
 // COMPILE  {"optimizer", "losses", "loss_weights", "metrics", "weighted_metrics"}; lists have one item per flattened
@@ -54,6 +57,7 @@ struct WrittenBy {
   std::string version;      // "2.2.4-tf"; "" when unknown
   int major = 3, minor = 0;
   bool tensorflow = false;  // tf.keras / tf_keras, or Keras 3
+  std::string backend = {};  // "tensorflow", "theano", ...; "" where the file does not say
   bool keras3() const { return major >= 3; }
   bool external() const { return !keras3() && !tensorflow; }  // the keras package up to 2.3, any backend
 };

@@ -14,6 +14,8 @@ std::vector<LayerCall> read_inbound_nodes(const json& nodes, const std::set<std:
                                           const std::string& layer);
 // ["dense", 0, 0] -> TensorRef.
 TensorRef read_tensor_ref(const json& ref, const std::string& where);
+// A TFOpLambda in the words of keras.ops, where it has them (tf_op_lambda.cpp).
+void respell_operation(SourceLayer& layer);
 // Calls `f` on every TensorRef of an argument.
 template <class F>
 void for_each_ref(CallArg& arg, F&& f) {

@@ -86,6 +86,12 @@ void input_layer(json& c, const json& original) {
   c = kept;
 }
 
+// Layers whose kernels Theano and Keras 1 keep otherwise.
+bool is_convolution(const std::string& class_name) {
+  static const std::set<std::string> names{"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D"};
+  return names.contains(class_name);
+}
+
 bool is_random(const std::string& class_name) {
   static const std::set<std::string> names{"Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
                                            "GaussianNoise", "GaussianDropout", "AlphaDropout"};
@@ -100,6 +106,10 @@ void by_class(const std::string& class_name, json& c, const json& original, cons
   if (class_name == "LeakyReLU" && c.contains("alpha")) {
     c["negative_slope"] = c["alpha"];
     c.erase("alpha");
+  }
+  if (is_convolution(class_name)) {
+    if (by.backend == "theano") c["kernel_flipped"] = true;
+    if (by.major == 1 && c.value("data_format", std::string()) == "channels_first") c["kernel_layout"] = "oihw";
   }
   if (!by.keras3() && (is_random(class_name) || c.contains("seed"))) c["seed"] = nullptr;
 }

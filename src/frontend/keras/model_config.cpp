@@ -96,6 +96,7 @@ Model read_functional(const json& config, const std::string& name, const Written
     const json nodes = layer.value("inbound_nodes", json::array());
     if (model.layers.back().class_name != "InputLayer")
       model.layers.back().calls = read_inbound_nodes(nodes, names, model.layers.back().name);
+    respell_operation(model.layers.back());
   }
   std::vector<std::string> keys;
   flatten_refs(required(config, "input_layers", name), name, model.inputs, keys);

@@ -86,7 +86,9 @@ File read_h5(const std::string& path) {
   const std::string weights = h5.is_group("/model_weights") ? "/model_weights" : "/";
   std::string version = h5.string_attribute("/", "keras_version").value_or("");
   if (version.empty()) version = h5.string_attribute(weights, "keras_version").value_or("");
-  const WrittenBy by = written_by(version);
+  WrittenBy by = written_by(version);
+  by.backend = h5.string_attribute("/", "backend").value_or("");
+  if (by.backend.empty()) by.backend = h5.string_attribute(weights, "backend").value_or("");
   file.model = canonical_model(parse_python_json(*config_text, path + ": model_config"), by);
   attach_flat(file.model, h5, weights, path);
   const auto training = h5.string_attribute("/", "training_config");

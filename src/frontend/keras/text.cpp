@@ -53,7 +53,7 @@ json parse_python_json(std::string_view text, const std::string& where) {
 WrittenBy written_by(const std::string& version) {
   WrittenBy by;
   by.version = version;
-  if (version.empty()) return WrittenBy{.version = "", .major = 1, .minor = 0, .tensorflow = false};
+  if (version.empty()) return WrittenBy{.version = "", .major = 1, .minor = 0};
   size_t dot = version.find('.');
   try {
     by.major = std::stoi(version.substr(0, dot));
