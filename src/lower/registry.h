@@ -49,6 +49,9 @@ struct Registry {
 
   // Layers whose inputs are not cast to the compute dtype (Keras' autocast = False): what takes indices.
   std::set<std::string> keeps_input_dtype;
+  // Layers that hand their activity regularizer to their inner layers. Keras 3 leaves it at that, Keras 2 applies it to
+  // the layer's own outputs as well.
+  std::set<std::string> inner_activity_losses;
 
   void layer(const std::string& name, keras::LayerFn fn) { layers.add(name, std::move(fn)); }
   void tf(const std::string& name, tensorflow::OpFn fn, std::vector<std::string> outputs = {}) {

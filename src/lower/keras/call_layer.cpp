@@ -47,7 +47,8 @@ Tensors call_layer(Layer& layer, Call call) {
     for (auto& [name, arg] : call.kwargs) autocast(layer.b, dtype, arg);
   }
   Tensors outputs = (*fn)(layer, call);
-  if (layer.has("activity_regularizer"))
+  const bool inner = layer.host().keras3 && registry().inner_activity_losses.contains(layer.class_name);
+  if (layer.has("activity_regularizer") && !inner)
     for (const Tensor& out : outputs) add_activity_loss(layer, layer.config.at("activity_regularizer"), out.value);
   return outputs;
 }

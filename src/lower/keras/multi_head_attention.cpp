@@ -33,11 +33,14 @@ Value project(Layer& l, const std::string& name, const std::string& attribute, V
     if (out.size() > 1) bias = b.stored_as(bias, {Reshape{out, {n_out}}});
   }
   Value y = b.call("aten::linear", {{"input", x}, {"weight", weight}, {"bias", bias ? Arg(bias) : Arg()}});
-  if (out.size() == 1) return y;
-  Ints shape = b.sizes(y);
-  shape.pop_back();
-  shape.insert(shape.end(), out.begin(), out.end());
-  return b.reshape(y, shape);
+  if (out.size() > 1) {
+    Ints shape = b.sizes(y);
+    shape.pop_back();
+    shape.insert(shape.end(), out.begin(), out.end());
+    y = b.reshape(y, shape);
+  }
+  if (l.has("activity_regularizer")) add_activity_loss(l, l.config.at("activity_regularizer"), y);
+  return y;
 }
 
 // How a projected tensor [batch axes..., heads, width] is turned so that attention is over one axis.
@@ -181,6 +184,9 @@ Tensors multi_head_attention(Layer& l, const Call& call) {
 
 }  // namespace
 
-void register_multi_head_attention(Registry& r) { r.layer("MultiHeadAttention", multi_head_attention); }
+void register_multi_head_attention(Registry& r) {
+  r.layer("MultiHeadAttention", multi_head_attention);
+  r.inner_activity_losses.insert("MultiHeadAttention");
+}
 
 }  // namespace midstream::keras

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <optional>
 
+#include "frontend/keras/canonical.h"
 #include "lower/keras/cell_dropout.h"
 #include "lower/keras/host.h"
 #include "lower/register_all.h"
@@ -68,9 +70,11 @@ std::vector<CellLayer> cells_of_rnn(Layer& l, int64_t features) {
     out.push_back(make_cell(std::move(outer), features));
     return out;
   }
-  size_t i = 0;
+  std::map<std::string, int> seen;  // files of Keras 3 call the cells lstm_cell, lstm_cell_1, gru_cell, ...
   for (const json& spec : outer.config.at("cells")) {
-    Layer cell = inner(outer, fmt::format("cells/{}", i++), spec);
+    const std::string name = to_snake_case(spec.at("class_name").get<std::string>());
+    const int before = seen[name]++;
+    Layer cell = inner(outer, "cells/" + (before ? fmt::format("{}_{}", name, before) : name), spec);
     expect_cell_config(cell);
     out.push_back(make_cell(std::move(cell), features));
     features = out.back().cell.units;
