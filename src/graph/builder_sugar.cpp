@@ -91,7 +91,9 @@ Value Builder::pad(Value v, const Ints& last_dim_first, double value) {
   bool nothing = true;
   for (const Int& i : last_dim_first) nothing &= i.is_constant() && i.constant() == 0;
   if (nothing) return v;
-  return call("aten::constant_pad_nd", {{"self", v}, {"pad", last_dim_first}, {"value", scalar(dtype(v), value)}});
+  Args args{{"self", v}, {"pad", last_dim_first}};
+  if (value != 0) args.push_back({"value", scalar(dtype(v), value)});
+  return call("aten::constant_pad_nd", std::move(args));
 }
 
 // --- arithmetic

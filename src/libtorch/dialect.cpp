@@ -27,12 +27,12 @@ bool elementwise_without_tag(const std::string& op) {
   return kOps.contains(op);
 }
 
+// Only operators whose numbers do not depend on how their tensor lies in memory (a softmax's do, in the last bit).
 Axes axes_of(const std::string& op) {
   static const std::unordered_map<std::string, Axes> kOps{
-      {"aten::amax", Axes::Reduce},         {"aten::amin", Axes::Reduce},   {"aten::cat", Axes::Cat},
-      {"aten::constant_pad_nd", Axes::Pad}, {"aten::cumsum", Axes::Dim},    {"aten::flip", Axes::Dims},
-      {"aten::log_softmax.int", Axes::Dim}, {"aten::mean.dim", Axes::Reduce}, {"aten::slice.Tensor", Axes::Dim},
-      {"aten::softmax.int", Axes::Dim},     {"aten::sum.dim_IntList", Axes::Reduce}};
+      {"aten::amax", Axes::Reduce},         {"aten::amin", Axes::Reduce},     {"aten::cat", Axes::Cat},
+      {"aten::constant_pad_nd", Axes::Pad}, {"aten::flip", Axes::Dims},       {"aten::mean.dim", Axes::Reduce},
+      {"aten::slice.Tensor", Axes::Dim},    {"aten::sum.dim_IntList", Axes::Reduce}};
   auto it = kOps.find(op);
   return it == kOps.end() ? Axes::Unknown : it->second;
 }
@@ -46,6 +46,7 @@ class LibtorchDialect final : public Dialect {
   LibtorchDialect() : library_(torch::Library::FRAGMENT, "midstream", std::nullopt, __FILE__, __LINE__) {
     register_own_ops(library_, rules_);
     register_aten_shapes(rules_);
+    register_reduce_shapes(rules_);
   }
 
   bool has(const std::string& op) const override {
@@ -64,12 +65,25 @@ class LibtorchDialect final : public Dialect {
                                   bool* is_list) const override {
     *is_list = false;
     if (const ShapeRule* rule = rules_.find(schema.name)) return (*rule)(args);
-    if (schema.pointwise && !handle(schema.name).hasComputedKernelForDispatchKey(c10::DispatchKey::Meta))
-      return elementwise_shape(args);
-    return run_meta(schema, args, is_list);
+    if (schema.pointwise && lacks_meta(schema.name)) return elementwise_shape(args);
+    try {
+      return run_meta(schema, args, is_list);
+    } catch (const c10::NotImplementedError& error) {
+      // It, or what it is made of, has its meta kernel in Python. (The dispatcher's tables do not tell: they show
+      // PyTorch's fallback, which throws this.)
+      if (!schema.pointwise) throw Error(ErrorKind::Internal, "", schema.name + " needs a shape rule of ours.");
+      std::lock_guard lock(mutex_);
+      without_meta_.insert(schema.name);
+    }
+    return elementwise_shape(args);
   }
 
  private:
+  bool lacks_meta(const std::string& op) const {
+    std::lock_guard lock(mutex_);
+    return without_meta_.contains(op);
+  }
+
   static c10::OperatorHandle handle(const std::string& op) {
     auto [name, overload] = split_overload(op);
     auto found = c10::Dispatcher::singleton().findSchema({name, overload});
@@ -151,6 +165,8 @@ class LibtorchDialect final : public Dialect {
     }
     try {
       op.callBoxed(&stack);
+    } catch (const c10::NotImplementedError&) {
+      throw;
     } catch (const std::exception& error) {
       throw Error(ErrorKind::Mismatch, "", schema.name + ": " + torch_message(error));
     }
@@ -168,6 +184,7 @@ class LibtorchDialect final : public Dialect {
 
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, Schema> schemas_;
+  mutable std::unordered_set<std::string> without_meta_;
   ShapeRules rules_;
   torch::Library library_;
 };

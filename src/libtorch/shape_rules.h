@@ -34,7 +34,8 @@ inline SampleOutput output(DType dtype, Dims dims) {
 }
 [[noreturn]] void bad_shape(const std::string& message);  // Error(Mismatch)
 
-void register_aten_shapes(ShapeRules& rules);  // aten_shapes.cpp
+void register_aten_shapes(ShapeRules& rules);    // aten_shapes.cpp
+void register_reduce_shapes(ShapeRules& rules);  // reduce_shapes.cpp
 // For elementwise operators without a meta kernel of their own; elementwise_shapes.cpp.
 std::vector<SampleOutput> elementwise_shape(const std::vector<SampleArg>& args);
 

@@ -19,7 +19,7 @@ void finish(Graph& graph, const Dialect& dialect, const std::string& pass, bool 
 
 }  // namespace
 
-bool run_passes(Graph& graph, const Dialect& dialect, const std::vector<Pass>& passes, const PassOptions& options) {
+bool run_pass_list(Graph& graph, const Dialect& dialect, const std::vector<Pass>& passes, const PassOptions& options) {
   bool any = dce(graph);
   if (options.training) {
     const bool changed = specialize_training(graph, *options.training);
@@ -35,7 +35,7 @@ bool run_passes(Graph& graph, const Dialect& dialect, const std::vector<Pass>& p
 }
 
 bool run_passes(Graph& graph, const Dialect& dialect, const PassOptions& options) {
-  return run_passes(graph, dialect, pipeline(), options);
+  return run_pass_list(graph, dialect, pipeline(), options);
 }
 
 }  // namespace midstream

@@ -354,6 +354,14 @@ struct Executor::Plan {
   }
 };
 
+// Host numbers stay on the host.
+static c10::IValue constant(Kind kind, const at::Tensor& tensor, at::Device device) {
+  if (kind == Kind::Int) return tensor.item<int64_t>();
+  if (kind == Kind::Bool) return tensor.item<bool>();
+  if (kind == Kind::Float) return tensor.item<double>();
+  return tensor.to(device);
+}
+
 Executor::Executor(const Graph& graph, std::shared_ptr<VariableStore> variables, bool training)
     : plan_(std::make_unique<Plan>()) {
   libtorch_dialect();  // our own operators are registered with it
@@ -366,7 +374,8 @@ Executor::Executor(const Graph& graph, std::shared_ptr<VariableStore> variables,
     const ValueInfo& info = plan_->graph->values[i];
     int32_t id = static_cast<int32_t>(i);
     if (info.leaf == LeafKind::Constant)
-      plan_->constants.emplace_back(id, to_tensor(plan_->graph->constants[static_cast<size_t>(info.index)]).to(device));
+      plan_->constants.emplace_back(
+          id, constant(info.type.kind, to_tensor(plan_->graph->constants[static_cast<size_t>(info.index)]), device));
     if (info.leaf == LeafKind::Variable) plan_->leaves.emplace_back(id, static_cast<size_t>(info.index));
   }
 }

@@ -18,9 +18,9 @@ std::string lines(std::initializer_list<const char*> list) {
 std::string after(const std::vector<Pass>& passes, const std::string& text, std::optional<bool> training = {}) {
   auto graph = parse_graph(text, fake_dialect());
   verify(*graph, &fake_dialect());
-  run_passes(*graph, fake_dialect(), passes, {.training = training, .verify = true});
+  run_pass_list(*graph, fake_dialect(), passes, {.training = training, .verify = true});
   const std::string once = print(*graph, &fake_dialect());
-  EXPECT_FALSE(run_passes(*graph, fake_dialect(), passes, {.verify = true})) << once;
+  EXPECT_FALSE(run_pass_list(*graph, fake_dialect(), passes, {.verify = true})) << once;
   EXPECT_EQ(print(*graph, &fake_dialect()), once);
   EXPECT_EQ(print(*parse_graph(once, fake_dialect()), &fake_dialect()), once);
   return once;
@@ -164,7 +164,7 @@ TEST(PassManager, NamesThePassThatBrokeTheGraph) {
   EXPECT_EQ(seen.front(), "specialize_training");
   EXPECT_EQ(seen.size(), pipeline().size() + 1);
   try {
-    run_passes(*graph, fake_dialect(), {{"vandal", [](Graph& g, const Dialect&) {
+    run_pass_list(*graph, fake_dialect(), {{"vandal", [](Graph& g, const Dialect&) {
                                            g.outputs.clear();
                                            return true;
                                          }}},

@@ -13,10 +13,10 @@ std::string run(const std::string& text) {
   auto graph = parse_graph(text, fake_dialect());
   verify(*graph, &fake_dialect());
   const std::vector<Pass> passes{{"cancel_permutes", cancel_permutes}, {"cse", cse}};
-  run_passes(*graph, fake_dialect(), passes, {.verify = true});
+  run_pass_list(*graph, fake_dialect(), passes, {.verify = true});
   const std::string once = print(*graph, &fake_dialect());
   // A second run finds nothing to do.
-  EXPECT_FALSE(run_passes(*graph, fake_dialect(), passes, {.verify = true})) << once << print(*graph, &fake_dialect());
+  EXPECT_FALSE(run_pass_list(*graph, fake_dialect(), passes, {.verify = true})) << once << print(*graph, &fake_dialect());
   return once;
 }
 
