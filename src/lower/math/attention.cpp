@@ -46,9 +46,12 @@ Value replace_masked(Builder& b, Value scores, Value mask) {
 Value attention_weights(Builder& b, Value q, Value k, const Attention& how) {
   const int64_t rank = b.rank(k);
   Value k_transposed = b.call("aten::transpose.int", {{"self", k}, {"dim0", rank - 2}, {"dim1", rank - 1}});
-  Value scores = b.matmul(b.mul(q, how.scale), k_transposed);
+  return attention_weights_of(b, b.matmul(b.mul(q, how.scale), k_transposed), how);
+}
+
+Value attention_weights_of(Builder& b, Value scores, const Attention& how) {
   Value mask = how.mask;
-  if (how.causal) mask = causal_mask(b, b.size(q, -2), b.size(k, -2));
+  if (how.causal) mask = causal_mask(b, b.size(scores, -2), b.size(scores, -1));
   if (mask && how.masking == Attention::Masking::Replace) scores = replace_masked(b, scores, mask);
   if (mask && how.masking == Attention::Masking::Add) scores = b.add(scores, additive(b, mask, b.dtype(scores)));
   return softmax(b, scores, -1);

@@ -21,6 +21,8 @@ struct Attention {
 Value attention(Builder& b, Value q, Value k, Value v, const Attention& how);
 // The weights alone, softmax(scale q k^T, masked): where they are an output, or are dropped from.
 Value attention_weights(Builder& b, Value q, Value k, const Attention& how);
+// The weights of scores [..., query, key] that were computed in another way; of `how`, its masks count.
+Value attention_weights_of(Builder& b, Value scores, const Attention& how);
 // scores with `mask` applied as Keras 3's Softmax layer does: -1e9 where it is false.
 Value replace_masked(Builder& b, Value scores, Value mask);
 
