@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "libtorch/convert.h"
 #include "libtorch/dialect.h"
+#include "passes/pass_manager.h"
 
 namespace midstream {
 namespace {
@@ -362,10 +363,11 @@ static c10::IValue constant(Kind kind, const at::Tensor& tensor, at::Device devi
   return tensor.to(device);
 }
 
-Executor::Executor(const Graph& graph, std::shared_ptr<VariableStore> variables, bool training)
+Executor::Executor(const Graph& graph, std::shared_ptr<VariableStore> variables, bool training, bool optimize)
     : plan_(std::make_unique<Plan>()) {
   libtorch_dialect();  // our own operators are registered with it
   plan_->graph = graph.clone();
+  if (optimize) run_passes(*plan_->graph, libtorch_dialect(), {.training = training});
   plan_->variables = std::move(variables);
   plan_->training = training;
   at::Device device = plan_->variables->device();

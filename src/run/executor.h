@@ -16,7 +16,8 @@ namespace midstream {
 class Executor {
  public:
   // Specializes the graph for one mode, plans value lifetimes, resolves every operator.
-  Executor(const Graph& graph, std::shared_ptr<VariableStore> variables, bool training);
+  // `optimize` false: runs the graph as it is, both branches of the training flag included.
+  Executor(const Graph& graph, std::shared_ptr<VariableStore> variables, bool training, bool optimize = true);
   ~Executor();
   Executor(Executor&&) noexcept;
 

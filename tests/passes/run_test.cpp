@@ -22,7 +22,7 @@ Outcome run(const Graph& graph, std::shared_ptr<VariableStore> store, const Tens
   Outcome out;
   Tensors leaves;
   for (const at::Tensor& x : inputs) leaves.push_back(x.is_floating_point() ? x.detach().requires_grad_(true) : x);
-  out.outputs = Executor(graph, store, training).run(leaves, false);
+  out.outputs = Executor(graph, store, training, /*optimize=*/false).run(leaves, false);
   Tensors wanted, roots;
   for (size_t i = 0; i < store->variables()->size(); ++i)
     if (store->variables()->at(i).trainable) wanted.push_back(store->tensor(i));
