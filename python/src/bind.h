@@ -6,5 +6,7 @@ namespace midstream {
 
 void bind_errors(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
+void bind_probe(pybind11::module_& m);
+void bind_train(pybind11::module_& m);
 
 }  // namespace midstream

@@ -102,6 +102,11 @@ Outputs attention(Sampled a) {
   return {output(q.dtype, std::move(out))};
 }
 
+// How many elements are not zero only the data say.
+Outputs nonzero(Sampled a) {
+  return {output(DType::Int64, {kUnknown, static_cast<int64_t>(tensor(a[0]).dims.size())})};
+}
+
 using SampleList = std::vector<std::optional<SampleTensor>>;
 
 // lstm.input(input, hx[], params[], has_biases, num_layers, dropout, train, bidirectional, batch_first)
@@ -137,6 +142,7 @@ void register_aten_shapes(ShapeRules& rules) {
   rules.add("aten::index_select", index_select);
   rules.add("aten::layer_norm", layer_norm);
   rules.add("aten::lstm.input", lstm);
+  rules.add("aten::nonzero", nonzero);
   rules.add("aten::rnn_relu.input", rnn);
   rules.add("aten::rnn_tanh.input", rnn);
   rules.add("aten::scaled_dot_product_attention", attention);

@@ -9,11 +9,13 @@ namespace midstream {
 namespace keras {
 void register_activation_layers(Registry&);
 void register_activations(Registry&);
+void register_attention(Registry&);
 void register_bidirectional(Registry&);
 void register_constraints(Registry&);
 void register_conv(Registry&);
 void register_core(Registry&);
 void register_dropout(Registry&);
+void register_einsum_dense(Registry&);
 void register_embedding(Registry&);
 void register_losses(Registry&);
 void register_masking(Registry&);
@@ -37,17 +39,34 @@ void register_time_distributed(Registry&);
 }  // namespace keras
 
 namespace tensorflow {
-// lower/tensorflow
+void register_array(Registry&);
+void register_control(Registry&);
+void register_conv(Registry&);
+void register_elementwise(Registry&);
+void register_gather_scatter(Registry&);
+void register_image(Registry&);
+void register_list(Registry&);
+void register_logic(Registry&);
+void register_math(Registry&);
+void register_nn(Registry&);
+void register_random(Registry&);
+void register_reduce(Registry&);
+void register_rnn(Registry&);
+void register_shape(Registry&);
+void register_slice(Registry&);
+void register_state(Registry&);
 }  // namespace tensorflow
 
 void register_all(Registry& r) {
   keras::register_activation_layers(r);
   keras::register_activations(r);
+  keras::register_attention(r);
   keras::register_bidirectional(r);
   keras::register_constraints(r);
   keras::register_conv(r);
   keras::register_core(r);
   keras::register_dropout(r);
+  keras::register_einsum_dense(r);
   keras::register_embedding(r);
   keras::register_losses(r);
   keras::register_masking(r);
@@ -68,6 +87,22 @@ void register_all(Registry& r) {
   keras::register_reshaping(r);
   keras::register_schedules(r);
   keras::register_time_distributed(r);
+  tensorflow::register_array(r);
+  tensorflow::register_control(r);
+  tensorflow::register_conv(r);
+  tensorflow::register_elementwise(r);
+  tensorflow::register_gather_scatter(r);
+  tensorflow::register_image(r);
+  tensorflow::register_list(r);
+  tensorflow::register_logic(r);
+  tensorflow::register_math(r);
+  tensorflow::register_nn(r);
+  tensorflow::register_random(r);
+  tensorflow::register_reduce(r);
+  tensorflow::register_rnn(r);
+  tensorflow::register_shape(r);
+  tensorflow::register_slice(r);
+  tensorflow::register_state(r);
 }
 
 }  // namespace midstream

@@ -6,6 +6,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "libtorch/convert.h"
 #include "libtorch/dialect.h"
@@ -186,6 +188,13 @@ class Planner {
   at::Device device_;
 };
 
+void note_assigned(const BlockPlan& block, std::set<size_t>& variables) {
+  for (const Step& s : block.steps) {
+    if (s.act == Step::Do::Assign) variables.insert(s.variable);
+    for (const BlockPlan& inner : s.blocks) note_assigned(inner, variables);
+  }
+}
+
 // --- running
 
 struct Run {
@@ -321,7 +330,12 @@ struct Executor::Plan {
   bool training;
   BlockPlan body;
   std::vector<std::pair<int32_t, c10::IValue>> constants;
-  std::vector<std::pair<int32_t, size_t>> leaves;  // value, variable
+  struct Leaf {
+    int32_t value;
+    size_t variable;
+    bool assigned;  // by this graph
+  };
+  std::vector<Leaf> leaves;
 
   std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs, bool assign, const Observer* observer) const {
     if (inputs.size() != graph->inputs.size())
@@ -330,7 +344,12 @@ struct Executor::Plan {
     Frame frame(graph->values.size());
     for (size_t i = 0; i < inputs.size(); ++i) frame[static_cast<size_t>(graph->inputs[i].value.id)] = inputs[i];
     for (const auto& [id, value] : constants) frame[static_cast<size_t>(id)] = value;
-    for (const auto& [id, index] : leaves) frame[static_cast<size_t>(id)] = variables->tensor(index);
+    for (const Leaf& leaf : leaves) {
+      const at::Tensor& t = variables->tensor(leaf.variable);
+      // Backward runs after the assignments and must still see what forward read.
+      const bool keep = leaf.assigned && assign && at::GradMode::is_enabled() && !t.requires_grad();
+      frame[static_cast<size_t>(leaf.value)] = keep ? t.clone() : t;
+    }
     if (graph->training) frame[static_cast<size_t>(graph->training.id)] = training;
 
     Run state{*graph, frame, {}, observer};
@@ -372,13 +391,16 @@ Executor::Executor(const Graph& graph, std::shared_ptr<VariableStore> variables,
   plan_->training = training;
   at::Device device = plan_->variables->device();
   plan_->body = Planner(*plan_->graph, device).plan(plan_->graph->body, true);
+  std::set<size_t> assigned;
+  note_assigned(plan_->body, assigned);
   for (size_t i = 0; i < plan_->graph->values.size(); ++i) {
     const ValueInfo& info = plan_->graph->values[i];
     int32_t id = static_cast<int32_t>(i);
     if (info.leaf == LeafKind::Constant)
       plan_->constants.emplace_back(
           id, constant(info.type.kind, to_tensor(plan_->graph->constants[static_cast<size_t>(info.index)]), device));
-    if (info.leaf == LeafKind::Variable) plan_->leaves.emplace_back(id, static_cast<size_t>(info.index));
+    const size_t variable = static_cast<size_t>(info.index);
+    if (info.leaf == LeafKind::Variable) plan_->leaves.push_back({id, variable, assigned.count(variable) > 0});
   }
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "frontend/keras/model.h"
+#include "graph/graph.h"
 #include "run/variable_store.h"
 #include "train/batch.h"
 
@@ -63,7 +64,7 @@ class Run {
  public:
   // Opens `path` and is where its training stopped. Throws Error for a file that cannot be run or trained.
   static Run resume(const std::string& path, const RunOptions& options = {});
-  static Run resume(std::shared_ptr<const keras::File> file, const RunOptions& options = {});
+  static Run resume(std::shared_ptr<keras::File> file, const RunOptions& options = {});
   Run(Run&&) noexcept;
   Run& operator=(Run&&) noexcept;
   ~Run();
@@ -76,6 +77,7 @@ class Run {
   const Graph& forward_graph() const;  // inputs -> outputs of the model, both modes
 
   VariableStore& variables();
+  const std::shared_ptr<VariableStore>& shared_variables() const;
   // Name of the table's entry of the optimizer's slot `slot` of variable `weight`; empty if there is none.
   std::string slot_name(const std::string& weight, const std::string& slot) const;
   std::vector<std::string> trainable() const;    // names, in Keras' order

@@ -67,6 +67,20 @@ void define_lists(torch::Library& m) {
   });
   m.def("list_stack(Tensor[] l) -> Tensor", [](const Tensors& l) { return at::stack(l); });
   m.def("list_from_tensor(Tensor x) -> Tensor[]", [](const at::Tensor& x) { return x.unbind(0); });
+  m.def("list_scatter(Tensor[] l, Tensor indices, Tensor x) -> Tensor[]",
+        [](Tensors l, const at::Tensor& indices, const at::Tensor& x) {
+          const at::Tensor at = indices.to(at::kCPU, at::kLong).contiguous();
+          const Tensors rows = x.unbind(0);
+          TORCH_CHECK(at.numel() == static_cast<int64_t>(rows.size()), at.numel(), " indices for ", rows.size(), " rows");
+          for (size_t k = 0; k < rows.size(); ++k) l[checked(at.const_data_ptr<int64_t>()[k], l.size())] = rows[k];
+          return l;
+        });
+  m.def("list_gather(Tensor[] l, Tensor indices) -> Tensor", [](const Tensors& l, const at::Tensor& indices) {
+    const at::Tensor at = indices.to(at::kCPU, at::kLong).contiguous();
+    Tensors rows;
+    for (int64_t k = 0; k < at.numel(); ++k) rows.push_back(l[checked(at.const_data_ptr<int64_t>()[k], l.size())]);
+    return at::stack(rows);
+  });
   m.def("list_length(Tensor[] l) -> int", [](const Tensors& l) { return static_cast<int64_t>(l.size()); });
 }
 
@@ -119,6 +133,17 @@ void add_rules(ShapeRules& rules) {
     if (!element) bad_shape("a tensor list is stacked whose elements' shape is unknown.");
     Dims dims = element->dims;
     dims.insert(dims.begin(), static_cast<int64_t>(length_of(a[0])));
+    return std::vector{output(element->dtype, std::move(dims))};
+  });
+  rules.add("midstream::list_scatter", [](Args a) {
+    const SampleTensor& x = tensor(a[2]);
+    return std::vector{list_output(length_of(a[0]), SampleTensor{x.dtype, Dims(x.dims.begin() + 1, x.dims.end())})};
+  });
+  rules.add("midstream::list_gather", [](Args a) {
+    auto element = element_of(a[0]);
+    if (!element) bad_shape("a tensor list is gathered from whose elements' shape is unknown.");
+    Dims dims = element->dims;
+    dims.insert(dims.begin(), num_elements(tensor(a[1]).dims));
     return std::vector{output(element->dtype, std::move(dims))};
   });
   rules.add("midstream::list_from_tensor", [](Args a) {

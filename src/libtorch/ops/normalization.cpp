@@ -34,9 +34,9 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const std::option
   const double n = static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(x.size(1), 1));
   at::NoGradGuard no_grad;
   if (n <= 1)
-    variance.zero_();  // 0 / 0 in aten; 0 by all the rules
+    variance = at::zeros_like(variance);  // 0 / 0 in aten; 0 by all the rules
   else if (correction != 1)
-    variance.mul_((n - 1) / (n - correction));
+    variance = variance * ((n - 1) / (n - correction));  // not in place: autograd holds the tensor that aten filled
   if (running_mean) mean = *running_mean * momentum + mean * (1 - momentum);
   if (running_var) variance = *running_var * momentum + variance * (1 - momentum);
   return {y, mean, variance};

@@ -165,7 +165,7 @@ Value sparse_categorical(Builder& b, const json&, const Rules&, Value t, Value p
   // Targets that are no whole numbers match nothing, so they are compared before any rounding.
   if (b.rank(t) == b.rank(p) && b.dims(t).back() == 1) t = b.squeeze(t, -1);
   Value best = argmax(b, p);
-  return b.compare("eq", t, is_floating(b.dtype(t)) ? b.cast(best, b.dtype(t)) : best);
+  return b.compare("eq", t, b.cast(best, b.dtype(t)));
 }
 
 // tf.math.in_top_k: fewer than k classes score higher than the target's, whose score is finite.

@@ -71,6 +71,8 @@ Optimizer::Optimizer(const json& description, const Rules& rules, const Dialect&
   accumulation_ = std::max<int64_t>(1, integer(config_, "gradient_accumulation_steps", 1));
 }
 
+bool Optimizer::average_starts_as_variable() const { return era_of(config_) != Era::Keras3; }
+
 std::unique_ptr<Graph> Optimizer::schedule() const {
   if (!schedule_) return nullptr;
   Draft d(dialect_, "schedule", class_name_);

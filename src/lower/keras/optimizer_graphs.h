@@ -27,11 +27,11 @@ class Optimizer {
   struct Slot {
     std::string name;
     double initial = 0;
-    bool starts_as_variable = false;  // Keras 2's moving average starts as a copy
   };
   const std::vector<Slot>& rule_slots() const { return rule_slots_; }
   const std::vector<Slot>& scalars() const { return scalars_; }
   bool keeps_average() const { return ema_; }  // slot "average" besides
+  bool average_starts_as_variable() const;     // Keras 2: the moving average starts as a copy
   int64_t accumulation() const { return accumulation_; }  // > 1: slot "gradient_accumulator" besides
   bool has_schedule() const { return schedule_ != nullptr; }
   double learning_rate() const { return learning_rate_; }

@@ -95,10 +95,10 @@ void Driver::lower_all(const std::string& wanted) {
       throw Error(ErrorKind::BadFile, name, "is used, but the graph has no such node.");
     const NodeDef& node = *it->second;
     bool waits = false;
-    if (!is_merge(node) && visiting.insert(name).second) {
+    if (!is_merge(node) && !is_exit(node) && visiting.insert(name).second) {  // those look for their inputs themselves
       for (const std::string& text : node.inputs) {
         Endpoint e = parse_endpoint(text);
-        if (ready(e) || (e.control && !matters(e.node))) continue;
+        if (ready(e) || (e.control && !orders(e.node))) continue;
         open.push_back(e.node);
         waits = true;
       }
@@ -107,6 +107,12 @@ void Driver::lower_all(const std::string& wanted) {
     lower_node(node);
     open.pop_back();
   }
+}
+
+// A control edge also puts a read before a later assignment.
+bool Driver::orders(const std::string& name) {
+  auto it = frame_->body->nodes.find(name);
+  return it != frame_->body->nodes.end() && (it->second->op == "ReadVariableOp" || matters(name));
 }
 
 void Driver::lower_node(const NodeDef& node) {
@@ -293,11 +299,14 @@ Operands Driver::cond(Value predicate, const std::function<Operands()>& then_fn,
 }
 
 Operands Driver::while_loop(const Operands& init, const std::function<Value(const Operands&)>& cond_fn,
-                            const std::function<Operands(const Operands&)>& body_fn) {
+                            const std::function<Operands(const Operands&)>& body_fn,
+                            const std::vector<bool>& invariant) {
   std::vector<Carrier> carriers;
   Values packed;
-  for (const Operand& o : init) {
-    carriers.push_back(Carrier::of(o));
+  for (size_t i = 0; i < init.size(); ++i) {
+    const Operand& o = init[i];
+    const bool fixed = i < invariant.size() && invariant[i];
+    carriers.push_back(fixed ? Carrier{Carrier::Form::Fixed, o, DType::Int32} : Carrier::of(o));
     if (carriers.back().form != Carrier::Form::Fixed) packed.push_back(carriers.back().pack(b_, o));
   }
   ++loops_;
@@ -312,6 +321,21 @@ Operands Driver::while_loop(const Operands& init, const std::function<Value(cons
       });
   --loops_;
   return unpack_all(b_, carriers, results);
+}
+
+std::vector<bool> Driver::unchanged(const std::string& function_name) {
+  const FunctionDef& f = function(function_name);
+  const Body& inner = body(&f);
+  std::vector<bool> out;
+  for (size_t i = 0; i < f.outputs.size(); ++i) {
+    auto ret = f.ret.find(f.outputs[i].name);
+    std::string node = ret == f.ret.end() ? std::string() : parse_endpoint(ret->second).node;
+    for (auto it = inner.nodes.find(node); it != inner.nodes.end() && it->second->op == "Identity"; it = inner.nodes.find(node))
+      node = parse_endpoint(it->second->inputs.at(0)).node;
+    auto argument = inner.arguments.find(node);
+    out.push_back(argument != inner.arguments.end() && argument->second == i);
+  }
+  return out;
 }
 
 Operands Driver::in_branch(const std::function<Operands()>& fn) {
@@ -340,8 +364,11 @@ void Driver::collect_unsupported(const Body& body, std::vector<std::string> open
     if (f == functions_.end() || !functions.insert(name).second) return;
     std::vector<std::string> wanted;
     for (const auto& [output, endpoint] : f->second->ret) wanted.push_back(parse_endpoint(endpoint).node);
-    for (const auto& [output, node] : f->second->control_ret) wanted.push_back(node);
-    collect_unsupported(this->body(f->second), wanted, out, functions);
+    Body& inner = this->body(f->second);
+    Enter enter(*this, inner, nullptr);
+    for (const auto& [output, node] : f->second->control_ret)
+      if (matters(node)) wanted.push_back(node);
+    collect_unsupported(inner, wanted, out, functions);
   };
   while (!open.empty()) {
     std::string name = open.back();

@@ -62,8 +62,11 @@ class Driver {
 
   // --- regions, used by the lowerings of control flow. Variables that a branch assigns come out of it.
   Operands cond(Value predicate, const std::function<Operands()>& then_fn, const std::function<Operands()>& else_fn);
+  // `invariant`: what the body hands on as it is, and so keeps its form (a shape stays host integers).
   Operands while_loop(const Operands& init, const std::function<Value(const Operands&)>& cond_fn,
-                      const std::function<Operands(const Operands&)>& body_fn);
+                      const std::function<Operands(const Operands&)>& body_fn, const std::vector<bool>& invariant = {});
+  // Of a loop's body: which arguments come out of it unchanged.
+  std::vector<bool> unchanged(const std::string& function);
   // Runs `fn` in a frame of its own: nodes that it lowers are forgotten afterwards (they belong to a branch).
   Operands in_branch(const std::function<Operands()>& fn);
   Value predicate(const Operand& o);  // as a host bool
@@ -108,6 +111,7 @@ class Driver {
   static bool is_control(const NodeDef& node);
   // Whether a node reached by a control edge does anything here (assigns a variable, or leads to what does).
   bool matters(const std::string& node);
+  bool orders(const std::string& node);
   Operands merge(const NodeDef& node);
   Operand exit(const NodeDef& node);
   size_t output_index(const NodeDef& node, const Endpoint& e) const;

@@ -40,7 +40,13 @@ struct Opaque {
 
 class Operand {
  public:
-  Operand() = default;
+  // Not inline: GCC 12 warns of uninitialized variants where it inlines these.
+  Operand();
+  Operand(const Operand&);
+  Operand(Operand&&) noexcept;
+  Operand& operator=(const Operand&);
+  Operand& operator=(Operand&&) noexcept;
+  ~Operand();
   Operand(Array constant) : form_(std::move(constant)) {}
   Operand(HostInts ints) : form_(std::move(ints)) {}
   Operand(Value value) : form_(value) {}

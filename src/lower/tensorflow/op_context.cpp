@@ -5,6 +5,13 @@
 
 namespace midstream::tensorflow {
 
+Operand::Operand() = default;
+Operand::Operand(const Operand&) = default;
+Operand::Operand(Operand&&) noexcept = default;
+Operand& Operand::operator=(const Operand&) = default;
+Operand& Operand::operator=(Operand&&) noexcept = default;
+Operand::~Operand() = default;
+
 namespace {
 
 bool fits_host(const Array& a) {

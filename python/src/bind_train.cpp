@@ -1,0 +1,112 @@
+// Run: a model in the middle of its training. A batch is (x, y, sample_weight), each a list of tensors.
+#include <pybind11/functional.h>
+#include <pybind11/stl.h>
+
+#include <filesystem>
+
+#include "bind.h"
+#include "data/npz.h"
+#include "train/progress.h"
+#include "train/run.h"
+
+namespace py = pybind11;
+
+namespace midstream {
+namespace {
+
+Batch batch_of(const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+               const std::vector<at::Tensor>& sample_weight) {
+  return {x, y, sample_weight};
+}
+
+Run resume(const std::string& path, const std::string& device, int64_t random_step) {
+  RunOptions options;
+  options.device = device;
+  options.random_step = random_step;
+  py::gil_scoped_release released;
+  return Run::resume(path, options);
+}
+
+py::list history(const History& h) {
+  py::list out;
+  for (const Logs& logs : h.epochs) out.append(py::dict(py::cast(std::map<std::string, double>(logs.begin(), logs.end()))));
+  return out;
+}
+
+py::list fit(Run& run, const std::string& data, int64_t epochs, int64_t steps, int64_t batch_size, bool shuffle,
+             uint64_t seed, const std::string& validation, const std::string& checkpoint_dir, int64_t checkpoint_every,
+             bool resumed, bool progress, const std::map<int64_t, double>& class_weight) {
+  FitOptions options;
+  options.epochs = epochs, options.steps = steps, options.batch_size = batch_size;
+  options.shuffle = shuffle, options.seed = seed;
+  options.checkpoint_dir = checkpoint_dir, options.checkpoint_every = checkpoint_every;
+  options.resume = resumed, options.progress = progress;
+  options.class_weight.assign(class_weight.begin(), class_weight.end());
+  py::gil_scoped_release released;
+  data::Npz train(data);
+  std::unique_ptr<data::Npz> other;
+  if (!validation.empty()) other = std::make_unique<data::Npz>(validation);
+  options.validation = other.get();
+  History h = run.fit(train, options);
+  py::gil_scoped_acquire acquired;
+  return history(h);
+}
+
+std::map<std::string, at::Tensor> tensors(Run& run) {
+  std::map<std::string, at::Tensor> out;
+  const Variables& table = *run.variables().variables();
+  for (size_t i = 0; i < table.size(); ++i) out[table.at(i).name] = run.variables().tensor(i);
+  return out;
+}
+
+}  // namespace
+
+void bind_train(py::module_& m) {
+  py::class_<Run>(m, "Run")
+      .def("train_step", [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+                            const std::vector<at::Tensor>& w) {
+             py::gil_scoped_release released;
+             return run.train_step(batch_of(x, y, w));
+           }, py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def("test_step", [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+                           const std::vector<at::Tensor>& w) {
+             py::gil_scoped_release released;
+             return run.test_step(batch_of(x, y, w));
+           }, py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def("gradients", [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+                           const std::vector<at::Tensor>& w) {
+             py::gil_scoped_release released;
+             auto g = run.gradients(batch_of(x, y, w));
+             return std::make_pair(g.loss, g.gradients);
+           }, py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def("fit", &fit, py::arg("data"), py::arg("epochs") = 1, py::arg("steps") = 0, py::arg("batch_size") = 32,
+           py::arg("shuffle") = true, py::arg("seed") = 0, py::arg("validation") = "", py::arg("checkpoint_dir") = "",
+           py::arg("checkpoint_every") = 0, py::arg("resume") = false, py::arg("progress") = true,
+           py::arg("class_weight") = std::map<int64_t, double>{})
+      .def("evaluate", [](Run& run, const std::string& data, int64_t batch_size) {
+             py::gil_scoped_release released;
+             return run.evaluate(data::Npz(data), batch_size);
+           }, py::arg("data"), py::arg("batch_size") = 32)
+      .def("predict", [](Run& run, const std::vector<at::Tensor>& x, int64_t batch_size) {
+             py::gil_scoped_release released;
+             return run.predict(x, batch_size);
+           }, py::arg("x"), py::arg("batch_size") = 32)
+      .def("reset_metrics", &Run::reset_metrics)
+      .def("tensors", &tensors)
+      .def("trainable", &Run::trainable)
+      .def("slot_name", &Run::slot_name)
+      .def("to_source", [](Run& run, const std::string& name) {
+             const Variables& table = *run.variables().variables();
+             return to_source(table.at(table.index_of(name)), run.variables().tensor(name));
+           })
+      .def_property_readonly("iterations", &Run::iterations)
+      .def_property("learning_rate", &Run::learning_rate, &Run::set_learning_rate)
+      .def_property_readonly("restored_optimizer", &Run::restored_optimizer)
+      .def("input_names", &Run::input_names)
+      .def("output_names", &Run::output_names)
+      .def("save_checkpoint", [](Run& run, const std::string& path) { run.save_checkpoint(path); })
+      .def("load_checkpoint", [](Run& run, const std::string& path) { run.load_checkpoint(path); });
+  m.def("resume", &resume, py::arg("path"), py::arg("device") = "cpu", py::arg("random_step") = 0);
+}
+
+}  // namespace midstream

@@ -1,0 +1,34 @@
+// `midstream convert`: PyTorch source and safetensors.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "convert.h"
+#include "open.h"
+
+namespace midstream::cli {
+
+Command add_convert(CLI::App& app) {
+  struct Options {
+    std::string file, output, signature;
+    bool exact_random = false;
+  };
+  auto o = std::make_shared<Options>();
+  auto* sub = app.add_subcommand("convert", "Write readable PyTorch source and the weights");
+  sub->add_option("FILE", o->file, "A model file")->required();
+  sub->add_option("-o,--output", o->output, "A directory")->required();
+  sub->add_option("--signature", o->signature, "Of a SavedModel");
+  sub->add_flag("--exact-random", o->exact_random, "Dropout and noise draw TensorFlow's bits");
+  return [o] {
+    Converted c = convert(o->file, {.signature = o->signature, .exact_random = o->exact_random});
+    write_package(c, o->output);
+    fmt::print("{}: model.py (class {}, {} lines), weights.safetensors ({} tensors)\n", o->output, c.module.class_name,
+               std::count(c.module.source.begin(), c.module.source.end(), '\n'), c.weights.size());
+    return kDone;
+  };
+}
+
+}  // namespace midstream::cli

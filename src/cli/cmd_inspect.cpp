@@ -1,0 +1,158 @@
+// `midstream inspect`: what is in a file, without running it.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "frontend/tensorflow/source.h"
+#include "libtorch/dialect.h"
+#include "lower/keras/lower_model.h"
+#include "lower/tensorflow/lower_graph.h"
+#include "open.h"
+#include "train/run.h"
+
+namespace midstream::cli {
+namespace {
+
+using nlohmann::json;
+
+json shape_of(const Dims& dims) {
+  json out = json::array();
+  for (int64_t d : dims) out.push_back(d == kUnknown ? json() : json(d));
+  return out;
+}
+
+json ports(const Graph& graph, const std::vector<Input>& values) {
+  json out = json::array();
+  for (const Input& v : values) {
+    const Type& t = graph.type(v.value);
+    out.push_back({{"name", v.name}, {"dtype", to_string(t.dtype)}, {"shape", shape_of(t.dims)}});
+  }
+  return out;
+}
+
+json variables_of(const Graph& graph) {
+  json out = json::array();
+  for (const Variable& v : *graph.variables)
+    if (v.role == Role::Weight)
+      out.push_back({{"name", v.name}, {"dtype", to_string(v.dtype)}, {"shape", shape_of(v.source_dims)},
+                     {"trainable", v.trainable}, {"source", v.source}});
+  return out;
+}
+
+json layers_of(const keras::Model& model, const std::string& prefix) {
+  json out = json::array();
+  for (const keras::SourceLayer& layer : model.layers) {
+    out.push_back({{"path", prefix + layer.name}, {"class", layer.class_name}, {"calls", layer.calls.size()}});
+    if (!layer.model) continue;
+    for (json& inner : layers_of(*layer.model, prefix + layer.name + "/")) out.push_back(std::move(inner));
+  }
+  return out;
+}
+
+json inspect_keras(const std::string& path) {
+  auto file = std::make_shared<keras::File>(keras::read(path));
+  json out{{"file", path}, {"format", file->format}, {"keras_version", file->version},
+           {"semantics", file->keras3 ? "Keras 3" : "Keras 2"}, {"model", file->model.class_name},
+           {"layers", layers_of(file->model, "")}, {"unsupported", json::array()}};
+  for (const auto& missing : keras::unsupported(file->model))
+    out["unsupported"].push_back({{"op", missing.what}, {"at", missing.where}});
+  if (file->compile.is_object()) {
+    out["optimizer"] = file->compile.value("optimizer", json());
+    out["losses"] = file->compile.value("losses", json());
+    out["metrics"] = file->compile.value("metrics", json());
+  }
+  if (!out["unsupported"].empty()) return out;
+  Run run = Run::resume(file);
+  out["inputs"] = ports(run.forward_graph(), run.forward_graph().inputs);
+  out["outputs"] = ports(run.forward_graph(), run.forward_graph().outputs);
+  out["variables"] = variables_of(run.forward_graph());
+  json random = json::array();
+  for (const Variable& v : *run.forward_graph().variables)
+    if (v.role == Role::Seed) random.push_back(v.name);
+  out["seeded_streams"] = random;
+  if (run.can_train()) {
+    out["step"] = run.iterations();
+    out["learning_rate"] = run.learning_rate();
+    out["optimizer_state"] = run.restored_optimizer();
+  }
+  return out;
+}
+
+json inspect_tensorflow(const std::string& path) {
+  tensorflow::File file = tensorflow::read(path);
+  json out{{"file", path}, {"format", file.format}, {"tensorflow_version", file.version},
+           {"nodes", file.graph.nodes.size()}, {"functions", file.graph.functions.size()},
+           {"signatures", tensorflow::signatures(file)}};
+  auto program = open_program(path);
+  out["inputs"] = ports(program->forward(), program->forward().inputs);
+  out["outputs"] = ports(program->forward(), program->forward().outputs);
+  out["variables"] = variables_of(program->forward());
+  return out;
+}
+
+std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+void print_ports(const char* title, const json& list) {
+  for (const json& p : list)
+    fmt::print("  {:<10} {}  {} {}\n", title, text_of(p["name"]), text_of(p["dtype"]), p["shape"].dump());
+}
+
+void print_text(const json& j) {
+  fmt::print("{}\n", text_of(j["file"]));
+  std::string version = j.contains("keras_version") ? "Keras " + text_of(j["keras_version"])
+                                                    : "TensorFlow " + text_of(j["tensorflow_version"]);
+  fmt::print("  {:<10} {}, written by {}\n", "format", text_of(j["format"]), version);
+  print_ports("input", j.value("inputs", json::array()));
+  print_ports("output", j.value("outputs", json::array()));
+  if (j.contains("layers")) {
+    fmt::print("  layers     {}\n", j["layers"].size());
+    for (const json& l : j["layers"])
+      fmt::print("    {:<36} {}{}\n", text_of(l["path"]), text_of(l["class"]),
+                 l["calls"].get<size_t>() > 1 ? fmt::format("  (called {} times)", l["calls"].get<size_t>()) : "");
+  } else {
+    fmt::print("  graph      {} nodes, {} functions\n", j["nodes"].dump(), j["functions"].dump());
+    if (!j["signatures"].empty()) fmt::print("  signatures {}\n", j["signatures"].dump());
+  }
+  if (j.contains("variables")) {
+    int64_t trained = 0, others = 0;
+    for (const json& v : j["variables"]) {
+      int64_t n = 1;
+      for (const json& d : v["shape"]) n *= d.get<int64_t>();
+      (v["trainable"].get<bool>() ? trained : others) += n;
+    }
+    fmt::print("  parameters {} trainable, {} not\n", trained, others);
+  }
+  if (j.contains("optimizer") && !j["optimizer"].is_null()) {
+    fmt::print("  optimizer  {}", text_of(j["optimizer"]["class_name"]));
+    if (j.contains("step"))
+      fmt::print(", step {}, learning rate {:g}, {}", j["step"].get<int64_t>(), j["learning_rate"].get<double>(),
+                 j["optimizer_state"].get<bool>() ? "state in the file" : "no state in the file: it starts fresh");
+    fmt::print("\n");
+    for (const json& loss : j["losses"])
+      if (!loss.is_null()) fmt::print("  loss       {}\n", text_of(loss["class_name"]));
+  } else if (j.contains("layers")) {
+    fmt::print("  optimizer  none: the model was saved without compile()\n");
+  }
+  for (const json& missing : j.value("unsupported", json::array())) {
+    fmt::print("  unsupported {}  at {}\n", text_of(missing["op"]), missing["at"].dump());
+  }
+}
+
+}  // namespace
+
+Command add_inspect(CLI::App& app) {
+  auto* sub = app.add_subcommand("inspect", "What is in a file: layers, parameters, optimizer, step");
+  auto path = std::make_shared<std::string>();
+  auto as_json = std::make_shared<bool>(false);
+  sub->add_option("FILE", *path, "A model file")->required();
+  sub->add_flag("--json", *as_json, "Print JSON");
+  return [path, as_json] {
+    json found = is_keras_file(*path) ? inspect_keras(*path) : inspect_tensorflow(*path);
+    if (*as_json) fmt::print("{}\n", found.dump(2));
+    else print_text(found);
+    return kDone;
+  };
+}
+
+}  // namespace midstream::cli

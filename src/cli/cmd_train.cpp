@@ -1,0 +1,100 @@
+// `midstream train`: goes on where TensorFlow stopped.
+#include <fmt/format.h>
+
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "data/npz.h"
+#include "formats/mapped_file.h"
+#include "open.h"
+#include "train/run.h"
+#include "train/save.h"
+
+namespace midstream::cli {
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+void interrupt(int) {
+  if (interrupted.exchange(true)) std::signal(SIGINT, SIG_DFL);  // the second time it is meant
+}
+
+struct Options {
+  std::string file, data, validation, output, device = "cpu", history;
+  FitOptions fit;
+  bool no_shuffle = false, quiet = false;
+  int64_t random_step = 0;
+};
+
+void write_history(const std::string& path, const History& history) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const Logs& epoch : history.epochs)
+    for (const auto& [name, value] : epoch) out[name].push_back(value);
+  atomic_write(path, as_bytes(out.dump(1) + "\n"));
+}
+
+std::string line_of(const Logs& logs) {
+  std::string text;
+  for (const auto& [name, value] : logs) text += fmt::format("  {} {:.6g}", name, value);
+  return text;
+}
+
+int train(Options& o) {
+  if (!is_keras_file(o.file))
+    throw Error(ErrorKind::Unsupported, o.file, "holds no loss and no optimizer, only a graph.",
+                "Train it from Python: midstream.load gives a torch.nn.Module.");
+  Run run = Run::resume(o.file, {.device = o.device, .dtype = std::nullopt, .random_step = o.random_step, .compiled = true});
+  if (!run.can_train())
+    throw Error(ErrorKind::BadData, o.file, "was saved without compile(): it names no loss and no optimizer.",
+                "Compile it in Keras and save it again, or train it from Python.");
+  data::Npz data(o.data);
+  std::optional<data::Npz> validation;
+  if (!o.validation.empty()) validation.emplace(o.validation);
+  o.fit.validation = validation ? &*validation : nullptr;
+  o.fit.shuffle = !o.no_shuffle;
+  o.fit.progress = !o.quiet;
+  o.fit.stop = &interrupted;
+  fmt::print("{}: {} at step {}, learning rate {:g}\n", o.file,
+             run.restored_optimizer() ? "the optimizer goes on" : "no optimizer state in the file, it starts fresh",
+             run.iterations(), run.learning_rate());
+  o.fit.on_epoch = [&](int64_t epoch, const Logs& logs) {
+    fmt::print("epoch {}/{}{}\n", epoch + 1, o.fit.epochs, line_of(logs));
+    std::fflush(stdout);
+  };
+  std::signal(SIGINT, interrupt);
+  History history = run.fit(data, o.fit);
+  save(run, o.output);
+  if (!o.history.empty()) write_history(o.history, history);
+  fmt::print("{}: written, step {}{}\n", o.output, run.iterations(), interrupted ? " (interrupted)" : "");
+  return kDone;
+}
+
+}  // namespace
+
+Command add_train(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  auto* sub = app.add_subcommand("train", "Go on training where TensorFlow stopped");
+  sub->add_option("FILE", o->file, "A .keras or .h5 file")->required();
+  sub->add_option("--data", o->data, ".npz with x and y, optionally sample_weight")->required();
+  sub->add_option("--validation", o->validation, ".npz");
+  auto* epochs = sub->add_option("--epochs", o->fit.epochs)->capture_default_str()->check(CLI::PositiveNumber);
+  sub->add_option("--steps", o->fit.steps, "This many batches instead of epochs")->excludes(epochs)->check(CLI::PositiveNumber);
+  sub->add_option("--batch-size", o->fit.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
+  sub->add_flag("--no-shuffle", o->no_shuffle, "Batches in order, the last partial one included");
+  sub->add_option("--seed", o->fit.seed, "Of the shuffling")->capture_default_str();
+  sub->add_option("--random-step", o->random_step, "Where the counters of seeded random layers start")->capture_default_str();
+  sub->add_option("--device", o->device, "cpu or cuda")->capture_default_str();
+  sub->add_option("--checkpoint-dir", o->fit.checkpoint_dir);
+  sub->add_option("--checkpoint-every", o->fit.checkpoint_every, "Steps; 0: every epoch");
+  sub->add_flag("--resume", o->fit.resume, "Go on from the newest checkpoint");
+  sub->add_option("--history", o->history, "Write the losses and metrics of every epoch as JSON");
+  sub->add_flag("--quiet", o->quiet, "No progress bar");
+  sub->add_option("-o,--output", o->output, "The trained model, of the same kind as FILE")->required();
+  return [o] { return train(*o); };
+}
+
+}  // namespace midstream::cli

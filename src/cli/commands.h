@@ -1,0 +1,21 @@
+// The commands of `midstream`. Each adds its subcommand to the parser and returns what runs it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace midstream::cli {
+
+// The exit code; errors are thrown.
+using Command = std::function<int()>;
+
+Command add_convert(CLI::App& app);
+Command add_inspect(CLI::App& app);
+Command add_ops(CLI::App& app);
+Command add_predict(CLI::App& app);
+Command add_train(CLI::App& app);
+Command add_verify(CLI::App& app);
+
+inline constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2, kDifferent = 3;
+
+}  // namespace midstream::cli

@@ -1,0 +1,43 @@
+// The command line: docs in README.md. Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 verify found a difference.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace midstream;
+  CLI::App app{"midstream takes a TensorFlow model in the middle of its training and goes on training it in PyTorch."};
+  app.name("midstream");
+  app.set_version_flag("--version", MIDSTREAM_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  bool verbose = false;
+  app.add_flag("--verbose", verbose, "Say more about an error");
+
+  std::vector<std::pair<std::string, cli::Command>> commands{
+      {"convert", cli::add_convert(app)}, {"inspect", cli::add_inspect(app)}, {"ops", cli::add_ops(app)},
+      {"predict", cli::add_predict(app)}, {"train", cli::add_train(app)},     {"verify", cli::add_verify(app)},
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    int code = app.exit(error);
+    return code == 0 ? cli::kDone : cli::kWrongUsage;
+  }
+  try {
+    for (const auto& [name, run] : commands)
+      if (app.got_subcommand(name)) return run();
+  } catch (const Error& error) {
+    fmt::print(stderr, "midstream: {}\n", error.what());
+    if (verbose) fmt::print(stderr, "  kind: {}\n", to_string(error.kind()));
+    return error.kind() == ErrorKind::Usage ? cli::kWrongUsage : cli::kFailed;
+  } catch (const std::exception& error) {
+    std::string text = error.what();
+    fmt::print(stderr, "midstream: {}\n", verbose ? text : text.substr(0, text.find('\n')));
+    return cli::kFailed;
+  }
+  return cli::kWrongUsage;
+}

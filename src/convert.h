@@ -1,0 +1,29 @@
+// A model as PyTorch source and weights.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "emit/emit.h"
+#include "formats/npz.h"
+#include "run/program.h"
+
+namespace midstream {
+
+struct ConvertOptions {
+  std::string signature;
+  bool exact_random = false;
+};
+
+struct Converted {
+  EmittedModule module;
+  std::shared_ptr<Program> program;  // owns the variables
+  NamedArrays weights;               // state_dict key -> value
+  std::string file;
+};
+
+Converted convert(const std::string& path, const ConvertOptions& options = {});
+// DIR/model.py, DIR/weights.safetensors, DIR/README.md, each written atomically.
+void write_package(const Converted& converted, const std::string& directory);
+
+}  // namespace midstream

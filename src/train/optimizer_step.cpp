@@ -1,0 +1,317 @@
+#include "train/optimizer_step.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "libtorch/convert.h"
+#include "train/segments.h"
+
+namespace midstream {
+
+namespace {
+
+// Variables up to this size are joined; bigger ones are worked on in pieces of this size: with a rule's temporaries
+// they stay in a core's cache.
+constexpr int64_t kPiece = 1 << 15;
+
+const char* const kIteration = "optimizer/iteration";
+const char* const kRate = "optimizer/learning_rate";
+
+Array filled(DType dtype, const Dims& dims, double value) {
+  at::Tensor t = at::full(dims, value, at::TensorOptions().dtype(to_scalar_type(dtype)));
+  return to_array(t);
+}
+
+Variable scalar(const std::string& name, DType dtype, double value, Role role) {
+  Variable v;
+  v.name = name;
+  v.dtype = dtype;
+  v.role = role;
+  v.initial = filled(dtype, {}, value);
+  return v;
+}
+
+}  // namespace
+
+struct OptimizerStep::Prepared {
+  std::vector<at::Tensor> values;  // 0-d, on the CPU
+  at::Tensor momentum, overwrite;
+};
+
+// Which variables have which kind of gradient, and their memory.
+struct OptimizerStep::Plan {
+  std::vector<int> kinds;          // 0 none, 1 dense, 2 occurrences
+  std::vector<Segment> segments;   // of the dense ones
+};
+
+OptimizerStep::OptimizerStep(std::unique_ptr<keras::Optimizer> optimizer, std::shared_ptr<VariableStore> variables,
+                             std::vector<std::string> trainable, DType floatx)
+    : optimizer_(std::move(optimizer)), variables_(std::move(variables)), trainable_(std::move(trainable)), floatx_(floatx) {
+  here_ = std::make_shared<VariableStore>(std::make_shared<Variables>());
+  here_->to(variables_->device());
+  host_ = std::make_shared<VariableStore>(std::make_shared<Variables>());
+  create_variables(floatx);
+}
+
+OptimizerStep::~OptimizerStep() = default;
+
+void OptimizerStep::create_variables(DType floatx) {
+  Variables& table = *variables_->variables();
+  auto add = [&](Variable v) {
+    if (!table.find(v.name)) table.add(std::move(v));
+  };
+  add(scalar(kIteration, DType::Int64, 0, Role::Step));
+  if (!optimizer_->has_schedule()) add(scalar(kRate, floatx, optimizer_->learning_rate(), Role::Step));
+  auto slot = [&](const Variable& of, const std::string& name, double initial, bool copy) {
+    Variable v;
+    v.name = slot_variable(of.name, name);
+    v.dtype = of.dtype;
+    v.source_dims = of.source_dims;
+    v.stored_as = of.stored_as;
+    v.layout_chooser = Variable::kLayoutFixed;
+    v.role = Role::Slot;
+    if (initial != 0) v.initial = filled(of.dtype, of.source_dims, initial);
+    if (copy) v.initial = to_array(to_source(of, variables_->tensor(of.name)));
+    add(std::move(v));
+  };
+  for (const std::string& name : trainable_) {
+    const Variable& variable = *table.find(name);
+    if (optimizer_->keeps_average()) slot(variable, "average", 0, optimizer_->average_starts_as_variable());
+    if (optimizer_->accumulation() > 1) slot(variable, "gradient_accumulator", 0, false);
+    for (const auto& s : optimizer_->rule_slots()) slot(variable, s.name, s.initial, false);
+  }
+  const DType dtype = trainable_.empty() ? floatx : table.find(trainable_[0])->dtype;
+  for (const auto& s : optimizer_->scalars()) add(scalar("optimizer/" + s.name, dtype, s.initial, Role::Slot));
+}
+
+void OptimizerStep::forget() { plan_.reset(); }
+
+int64_t OptimizerStep::iterations() { return variables_->tensor(kIteration).item<int64_t>(); }
+
+double OptimizerStep::learning_rate() {
+  if (!optimizer_->has_schedule()) return variables_->tensor(kRate).item<double>();
+  const Executor& run = executor("schedule", [&] { return optimizer_->schedule(); });
+  return run.run({at::scalar_tensor(iterations(), at::kLong)})[0].item<double>();
+}
+
+void OptimizerStep::set_learning_rate(double value) {
+  if (optimizer_->has_schedule())
+    throw Error(ErrorKind::Usage, "optimizer", "follows a learning-rate schedule, its learning rate cannot be set.");
+  variables_->tensor(kRate).fill_(value);
+}
+
+const Executor& OptimizerStep::executor(const std::string& key, const std::function<std::unique_ptr<Graph>()>& graph) {
+  auto& slot = executors_[key];
+  // What is computed once per step is computed on the CPU; kernels take such numbers on any device.
+  bool host = key.starts_with("prepare") || key == "schedule";
+  if (!slot) slot = std::make_unique<Executor>(*graph(), host ? host_ : here_, false);
+  return *slot;
+}
+
+OptimizerStep::Prepared OptimizerStep::prepare(DType dtype, bool advance) {
+  const Executor& run =
+      executor(fmt::format("prepare {}", to_string(dtype)), [&] { return optimizer_->prepare(dtype); });
+  std::vector<at::Tensor> in{variables_->tensor(kIteration).detach().cpu()};
+  in.push_back(optimizer_->has_schedule() ? at::zeros({}, to_scalar_type(floatx_)) : variables_->tensor(kRate).cpu());
+  for (const auto& s : optimizer_->scalars()) in.push_back(variables_->tensor("optimizer/" + s.name).cpu());
+  Prepared out{run.run(in), {}, {}};
+  if (optimizer_->keeps_average()) {
+    out.overwrite = out.values.back();
+    out.values.pop_back();
+    out.momentum = out.values.back();
+    out.values.pop_back();
+  }
+  for (size_t i = optimizer_->scalars().size(); i-- > 0;) {
+    if (advance) variables_->tensor("optimizer/" + optimizer_->scalars()[i].name).copy_(out.values.back());
+    out.values.pop_back();
+  }
+  return out;
+}
+
+namespace {
+
+keras::GradientType type_of(const Variable& variable, bool slices) {
+  return {Type{Kind::Tensor, variable.dtype, variable.dims()}, slices};
+}
+
+keras::GradientType piece_of(DType dtype) { return {Type{Kind::Tensor, dtype, {kUnknown}}, false}; }
+
+// Runs `work(first, last)` over pieces of all segments, in parallel on the CPU.
+void for_pieces(const std::vector<Segment>& segments, const std::function<void(size_t segment, int64_t, int64_t)>& work) {
+  struct Piece {
+    size_t segment;
+    int64_t first, last;
+  };
+  std::vector<Piece> pieces;
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const int64_t n = segments[s].size();
+    const int64_t step = segments[s].vectors[0].is_cpu() ? kPiece : std::max<int64_t>(n, 1);
+    for (int64_t first = 0; first < n; first += step) pieces.push_back({s, first, std::min(n, first + step)});
+  }
+  auto run = [&](int64_t from, int64_t to) {
+    at::NoGradGuard no_grad;
+    for (int64_t i = from; i < to; ++i) work(pieces[static_cast<size_t>(i)].segment, pieces[static_cast<size_t>(i)].first,
+                                             pieces[static_cast<size_t>(i)].last);
+  };
+  if (pieces.size() < 3) return run(0, static_cast<int64_t>(pieces.size()));
+  at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, run);
+}
+
+}  // namespace
+
+void OptimizerStep::apply(std::vector<VariableGradient> gradients) {
+  at::NoGradGuard no_grad;
+  bool updates = accumulate(gradients);
+  std::map<DType, Prepared> prepared;
+  const Variables& table = *variables_->variables();
+  for (const std::string& name : trainable_) {
+    const DType dtype = table.find(name)->dtype;
+    if (!prepared.count(dtype)) prepared.emplace(dtype, prepare(dtype, updates && prepared.empty()));
+  }
+  if (updates) {
+    clip(gradients);
+    update(gradients, prepared);
+  }
+  if (optimizer_->keeps_average()) average(prepared);
+  variables_->tensor(kIteration).add_(1);
+}
+
+// Returns whether the variables are updated in this step; the gradients are then the means of the accumulated ones.
+bool OptimizerStep::accumulate(std::vector<VariableGradient>& gradients) {
+  const int64_t every = optimizer_->accumulation();
+  if (every <= 1) return true;
+  const bool updates = (iterations() + 1) % every == 0;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].values.defined()) continue;
+    const Variable& variable = *variables_->variables()->find(trainable_[i]);
+    at::Tensor& sum = variables_->tensor(slot_variable(variable.name, "gradient_accumulator"));
+    const bool slices = gradients[i].indices.defined();
+    const Executor& run = executor(fmt::format("accumulate {} {} {}", variable.name, slices, updates),
+                                   [&] { return optimizer_->accumulate(type_of(variable, slices), updates); });
+    std::vector<at::Tensor> in{sum, gradients[i].values};
+    if (slices) in.push_back(gradients[i].indices);
+    at::Tensor out = run.run(in)[0];
+    if (updates) {
+      gradients[i] = {out, {}};
+      sum.zero_();
+    } else {
+      sum.copy_(out);
+    }
+  }
+  return updates;
+}
+
+void OptimizerStep::clip(std::vector<VariableGradient>& gradients) {
+  if (!optimizer_->clips()) return;
+  // All at once where the norm is over all of them, one by one otherwise.
+  std::vector<std::vector<size_t>> groups;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].values.defined()) continue;
+    if (groups.empty() || !optimizer_->clips_all_together()) groups.emplace_back();
+    groups.back().push_back(i);
+  }
+  for (const auto& group : groups) {
+    std::string key = "clip";
+    std::vector<keras::GradientType> types;
+    std::vector<at::Tensor> in;
+    for (size_t i : group) {
+      const bool slices = gradients[i].indices.defined();
+      types.push_back(type_of(*variables_->variables()->find(trainable_[i]), slices));
+      key += fmt::format(" {}{}", i, slices ? "s" : "");
+      in.push_back(gradients[i].values);
+      if (!slices) continue;
+      in.push_back(gradients[i].indices);
+      in.push_back(variables_->tensor(trainable_[i]).detach());
+    }
+    std::vector<at::Tensor> out = executor(key, [&] { return optimizer_->clip(types); }).run(in);
+    for (size_t k = 0; k < group.size(); ++k) {
+      gradients[group[k]].values = out[k];
+      if (optimizer_->clip_makes_dense()) gradients[group[k]].indices.reset();
+    }
+  }
+}
+
+void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared) {
+  std::vector<int> kinds;
+  for (const VariableGradient& g : gradients) kinds.push_back(!g.values.defined() ? 0 : g.indices.defined() ? 2 : 1);
+  const size_t slots = optimizer_->rule_slots().size();
+  auto names_of = [&](const std::string& variable) {
+    std::vector<std::string> names{variable};
+    for (const auto& s : optimizer_->rule_slots()) names.push_back(slot_variable(variable, s.name));
+    return names;
+  };
+  if (!plan_ || plan_->kinds != kinds) {
+    plan_ = std::make_unique<Plan>();
+    plan_->kinds = kinds;
+    std::vector<std::vector<std::string>> names;
+    std::vector<size_t> which;
+    for (size_t i = 0; i < kinds.size(); ++i)
+      if (kinds[i] == 1) names.push_back(names_of(trainable_[i])), which.push_back(i);
+    plan_->segments = make_segments(*variables_, names, kPiece);
+    for (Segment& s : plan_->segments)
+      for (size_t& m : s.members) m = which[m];
+  }
+  std::vector<at::Tensor> dense(gradients.size()), variables(gradients.size());
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    dense[i] = gradients[i].values;
+    variables[i] = variables_->tensor(trainable_[i]);
+  }
+  std::vector<at::Tensor> joined_gradients;
+  std::vector<const Executor*> runs;
+  for (const Segment& s : plan_->segments) {
+    joined_gradients.push_back(joined(s, dense, variables));
+    const DType dtype = from_scalar_type(s.vectors[0].scalar_type());
+    const size_t n = prepared.at(dtype).values.size();
+    runs.push_back(&executor(fmt::format("update {}", to_string(dtype)),
+                             [&] { return optimizer_->update(piece_of(dtype), n); }));
+  }
+  for_pieces(plan_->segments, [&](size_t s, int64_t first, int64_t last) {
+    const Segment& segment = plan_->segments[s];
+    std::vector<at::Tensor> in;
+    for (const at::Tensor& v : segment.vectors) in.push_back(v.slice(0, first, last));
+    std::vector<at::Tensor> targets = in;
+    in.insert(in.begin() + 1, joined_gradients[s].slice(0, first, last));
+    const auto& shared = prepared.at(from_scalar_type(in[0].scalar_type())).values;
+    in.insert(in.end(), shared.begin(), shared.end());
+    std::vector<at::Tensor> out = runs[s]->run(in);
+    for (size_t k = 0; k < targets.size(); ++k) targets[k].copy_(out[k]);
+  });
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (kinds[i] != 2) continue;
+    const Variable& variable = *variables_->variables()->find(trainable_[i]);
+    const auto& shared = prepared.at(variable.dtype).values;
+    const Executor& run = executor("update rows " + variable.name,
+                                   [&] { return optimizer_->update(type_of(variable, true), shared.size()); });
+    std::vector<at::Tensor> targets, in;
+    for (const std::string& name : names_of(variable.name)) targets.push_back(variables_->tensor(name).detach());
+    in = {targets[0], gradients[i].values, gradients[i].indices};
+    in.insert(in.end(), targets.begin() + 1, targets.end());
+    in.insert(in.end(), shared.begin(), shared.end());
+    std::vector<at::Tensor> out = run.run(in);
+    for (size_t k = 0; k <= slots; ++k) targets[k].copy_(out[k]);
+  }
+}
+
+void OptimizerStep::average(const std::map<DType, Prepared>& prepared) {
+  for (const std::string& name : trainable_) {
+    const Variable& variable = *variables_->variables()->find(name);
+    const Prepared& p = prepared.at(variable.dtype);
+    at::Tensor value = variables_->tensor(name).detach(), mean = variables_->tensor(slot_variable(name, "average"));
+    const Executor& run = executor("average " + name, [&] { return optimizer_->average(type_of(variable, false).variable); });
+    std::vector<at::Tensor> out = run.run({mean, value, p.momentum, p.overwrite});
+    mean.copy_(out[0]);
+    value.copy_(out[1]);
+  }
+}
+
+void OptimizerStep::finalize() {
+  if (!optimizer_->keeps_average()) return;
+  at::NoGradGuard no_grad;
+  for (const std::string& name : trainable_)
+    variables_->tensor(name).detach().copy_(variables_->tensor(slot_variable(name, "average")));
+}
+
+}  // namespace midstream

@@ -1,0 +1,69 @@
+// Applies an optimizer's graphs to the variables of a store. Elementwise rules run on pieces: all small variables joined
+// into one flat buffer (a few calls instead of hundreds), big ones cut into parts that stay in the processor's cache.
+// The bits are the same as when each variable is updated by itself.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lower/keras/optimizer_graphs.h"
+#include "run/executor.h"
+
+namespace midstream {
+
+// The gradient of one variable: undefined (no dependence on it), dense, or occurrences of rows.
+struct VariableGradient {
+  at::Tensor values;
+  at::Tensor indices;  // defined: occurrences
+};
+
+class OptimizerStep {
+ public:
+  // `trainable`: names in Keras' order. Creates the optimizer's variables in the store's table, unless they are there:
+  // "optimizer/iteration", "optimizer/learning_rate" (without a schedule), "optimizer/<variable>/<slot>".
+  OptimizerStep(std::unique_ptr<keras::Optimizer> optimizer, std::shared_ptr<VariableStore> variables,
+                std::vector<std::string> trainable, DType floatx);
+  ~OptimizerStep();
+
+  static std::string slot_variable(const std::string& variable, const std::string& slot) {
+    return "optimizer/" + variable + "/" + slot;
+  }
+  const keras::Optimizer& optimizer() const { return *optimizer_; }
+  const std::vector<std::string>& trainable() const { return trainable_; }
+  int64_t iterations();
+  double learning_rate();
+  void set_learning_rate(double value);  // throws Error(Usage) with a schedule
+
+  // One step, as Keras' apply_gradients: clipping, weight decay, rule, moving averages; the counter goes up by one.
+  void apply(std::vector<VariableGradient> gradients);
+  // What Keras' fit does at its end: variables become their moving averages, where there are any.
+  void finalize();
+  // Forgets which tensors belong to which variable; called when the store's tensors were replaced.
+  void forget();
+
+ private:
+  struct Prepared;
+  struct Plan;
+  void create_variables(DType floatx);
+  void clip(std::vector<VariableGradient>& gradients);
+  bool accumulate(std::vector<VariableGradient>& gradients);
+  void update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared);
+  void average(const std::map<DType, Prepared>& prepared);
+  Prepared prepare(DType dtype, bool advance);  // advance: write the shared scalars
+  const Executor& executor(const std::string& key, const std::function<std::unique_ptr<Graph>()>& graph);
+
+  std::unique_ptr<keras::Optimizer> optimizer_;
+  std::shared_ptr<VariableStore> variables_;
+  std::vector<std::string> trainable_;
+  DType floatx_;
+  std::map<std::string, std::unique_ptr<Executor>> executors_;
+  std::shared_ptr<VariableStore> here_, host_;  // empty stores: where the graphs' own tensors are made
+  std::unique_ptr<Plan> plan_;
+};
+
+}  // namespace midstream
