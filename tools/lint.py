@@ -28,7 +28,7 @@ BELOW = {
     "lower": "base formats graph frontend",
     "passes": "base graph",
     "libtorch": "base graph",
-    "run": "base graph libtorch",
+    "run": "base graph passes libtorch",
     "data": "base formats graph libtorch run",
     "train": "base formats graph frontend lower passes libtorch run data",
     "emit": "base formats graph frontend passes",
