@@ -14,18 +14,25 @@
 
 namespace midstream {
 
-Converted convert(const std::string& path, const ConvertOptions& options) {
+Converted convert(const Graph& forward, std::shared_ptr<VariableStore> variables, const std::string& file,
+                  const ConvertOptions& options) {
   Converted out;
-  out.file = std::filesystem::path(path).filename().string();
-  out.program = open_program(path, {.signature = options.signature, .function = {}});
-  std::unique_ptr<Graph> graph = out.program->forward().clone();
+  out.file = file;
+  out.variables = std::move(variables);
+  std::unique_ptr<Graph> graph = forward.clone();
   run_passes(*graph, libtorch_dialect());
   EmitOptions emit;
-  emit.source_file = out.file;
+  emit.source_file = file;
   emit.exact_random = options.exact_random;
   out.module = emit_module(*graph, emit);
-  VariableStore& store = *out.program->variables();
-  for (const EmittedTensor& t : out.module.tensors) out.weights.emplace_back(t.key, to_array(store.tensor(t.variable)));
+  return out;
+}
+
+Converted convert(const std::string& path, const ConvertOptions& options) {
+  auto program = open_program(path, {.signature = options.signature, .function = {}});
+  Converted out = convert(program->forward(), program->variables(), std::filesystem::path(path).filename().string(), options);
+  for (const EmittedTensor& t : out.module.tensors)
+    out.weights.emplace_back(t.key, to_array(out.variables->tensor(t.variable)));
   for (const EmittedConstant& c : out.module.constants) out.weights.emplace_back(c.key, c.array);
   return out;
 }

@@ -17,12 +17,16 @@ struct ConvertOptions {
 
 struct Converted {
   EmittedModule module;
-  std::shared_ptr<Program> program;  // owns the variables
-  NamedArrays weights;               // state_dict key -> value
+  std::shared_ptr<VariableStore> variables;  // module.tensors names them
+  NamedArrays weights;                       // state_dict key -> value
   std::string file;
 };
 
 Converted convert(const std::string& path, const ConvertOptions& options = {});
+// The same of a graph that is open already; `file` is its name for the source's header. Weights are left out: whoever has
+// the variables needs no copies of them.
+Converted convert(const Graph& graph, std::shared_ptr<VariableStore> variables, const std::string& file,
+                  const ConvertOptions& options = {});
 // DIR/model.py, DIR/weights.safetensors, DIR/README.md, each written atomically.
 void write_package(const Converted& converted, const std::string& directory);
 

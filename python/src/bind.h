@@ -4,6 +4,7 @@
 
 namespace midstream {
 
+void bind_convert(pybind11::module_& m);
 void bind_errors(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
 void bind_probe(pybind11::module_& m);

@@ -8,6 +8,7 @@
 #include "data/npz.h"
 #include "train/progress.h"
 #include "train/run.h"
+#include "train/save.h"
 
 namespace py = pybind11;
 
@@ -91,6 +92,17 @@ void bind_train(py::module_& m) {
              py::gil_scoped_release released;
              return run.predict(x, batch_size);
            }, py::arg("x"), py::arg("batch_size") = 32)
+      .def("apply_gradients", [](Run& run, const std::vector<std::optional<at::Tensor>>& gradients) {
+             std::vector<at::Tensor> g;
+             for (const auto& t : gradients) g.push_back(t.value_or(at::Tensor()));
+             run.apply_gradients(g);
+           }, py::arg("gradients"))
+      .def("save", [](Run& run, const std::string& path) {
+             py::gil_scoped_release released;
+             save(run, path);
+           }, py::arg("path"))
+      .def_property_readonly("can_train", &Run::can_train)
+      .def_property_readonly("compile_config", [](Run& run) { return run.file().compile.dump(); })
       .def("reset_metrics", &Run::reset_metrics)
       .def("tensors", &tensors)
       .def("trainable", &Run::trainable)

@@ -1,0 +1,146 @@
+"""A training where TensorFlow left it, from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from midstream import _core
+from midstream._module import build
+
+
+def resume(path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0) -> Run:
+    """Opens a .keras or .h5 file and is where its training stopped: weights, slots, step, schedule, loss, metrics."""
+    return Run(_core.resume(os.fspath(path), device, random_step))
+
+
+def save(run: Run, path: str | os.PathLike) -> None:
+    """Writes the run as the same kind of file that it came from; Keras opens it and goes on."""
+    run.core.save(os.fspath(path))
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Keras' optimizer of the file, with its slots and its step, as a torch.optim.Optimizer.
+
+    step() applies Keras' rule to the .grad of the model's parameters. Rate, decay and clipping are the file's; the rate can
+    be set through `lr` of the parameter group where the file has no schedule.
+    """
+
+    def __init__(self, run: Run):
+        self._run = run
+        by_variable = {v: k for k, v in run.model.midstream_variables.items()}
+        parameters = dict(run.model.named_parameters())
+        self._ordered = [parameters.get(by_variable.get(name)) for name in run.core.trainable()]
+        given = [p for p in self._ordered if p is not None]
+        super().__init__(given, {"lr": run.core.learning_rate})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        rate = self.param_groups[0]["lr"]
+        if rate != self._run.core.learning_rate:
+            self._run.core.learning_rate = rate
+        self._run.core.apply_gradients([p.grad if p is not None else None for p in self._ordered])
+        self.param_groups[0]["lr"] = self._run.core.learning_rate
+        return loss
+
+
+class Run:
+    """run.model, run.optimizer: share their tensors with the C++ loop behind fit."""
+
+    def __init__(self, core: _core.Run):
+        self.core = core
+        self._model: nn.Module | None = None
+        self._optimizer: Optimizer | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model as generated nn.Module; its parameters are the run's own tensors."""
+        if self._model is None:
+            self._model = build(_core.convert_run(self.core))
+        return self._model
+
+    @property
+    def optimizer(self) -> Optimizer:
+        if self._optimizer is None:
+            self._optimizer = Optimizer(self)
+        return self._optimizer
+
+    @property
+    def step(self) -> int:
+        return self.core.iterations
+
+    @property
+    def learning_rate(self) -> float:
+        return self.core.learning_rate
+
+    @property
+    def compile_config(self) -> dict | None:
+        """Optimizer, losses and metrics as the file names them, in Keras 3's words."""
+        return json.loads(self.core.compile_config)
+
+    def train_step(self, x, y, sample_weight=None) -> dict[str, float]:
+        """One step on one batch; running loss and metrics, as Keras' train_on_batch."""
+        return dict(self.core.train_step(tensors(x), tensors(y), tensors(sample_weight)))
+
+    def fit(self, data, epochs: int = 1, **options) -> list[dict[str, float]]:
+        """Trains by the C++ loop. `data`: an .npz path, (x, y) arrays, or an iterable of batches (x, y[, sample_weight]).
+
+        options: batch_size, steps, shuffle, seed, validation, checkpoint_dir, checkpoint_every, resume, progress,
+        class_weight (not for an iterable, which makes its own batches). Returns loss and metrics of every epoch.
+        """
+        if isinstance(data, (str, os.PathLike)):
+            return self.core.fit(os.fspath(data), epochs=epochs, **options)
+        if isinstance(data, tuple) and len(data) == 2:
+            with tempfile.TemporaryDirectory() as directory:
+                path = pathlib.Path(directory) / "data.npz"
+                write_npz(path, data[0], data[1], self)
+                return self.core.fit(str(path), epochs=epochs, **options)
+        if options:
+            raise _core.UsageError(f"fit on an iterable of batches takes no {', '.join(options)}.")
+        return [self._epoch(data) for _ in range(epochs)]
+
+    def _epoch(self, batches: Iterable) -> dict[str, float]:
+        self.core.reset_metrics()
+        logs: dict[str, float] = {}
+        for batch in batches:
+            logs = self.train_step(*batch)
+        return logs
+
+    def evaluate(self, data: str | os.PathLike, batch_size: int = 32) -> dict[str, float]:
+        return dict(self.core.evaluate(os.fspath(data), batch_size))
+
+    def predict(self, x, batch_size: int = 32):
+        out = self.core.predict(tensors(x), batch_size)
+        return out[0] if len(out) == 1 else out
+
+
+def tensors(values) -> list[torch.Tensor]:
+    if values is None:
+        return []
+    if not isinstance(values, (list, tuple)):
+        values = [values]
+    return [v if isinstance(v, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(v)) for v in values]
+
+
+def write_npz(path: pathlib.Path, x, y, run: Run) -> None:
+    arrays: dict[str, np.ndarray] = {}
+
+    def add(kind: str, values, names: Sequence[str]) -> None:
+        values = values if isinstance(values, (list, tuple)) else [values]
+        for name, value in zip(names, values, strict=True):
+            arrays[f"{kind}:{name}"] = np.asarray(value)
+
+    add("x", x, run.core.input_names())
+    add("y", y, run.core.output_names())
+    np.savez(path, **arrays)
