@@ -1,0 +1,102 @@
+"""BatchNormalization and LayerNormalization: values, gradients, and the statistics that training leaves."""
+
+import numpy as np
+import pytest
+from helpers.layers import same_as_keras
+from helpers.oracle import keras, tf_keras
+from layers.several import outputs_of
+
+both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
+
+
+def batch_norms(*options):
+    return [lambda k, o=o: k.layers.BatchNormalization(**o) for o in options]
+
+
+OPTIONS = [{}, {"center": False}, {"scale": False}, {"center": False, "scale": False}, {"momentum": 0.7, "epsilon": 0.1}]
+
+
+@both
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (3, 5, 4), (None, None, 4)], ids=str)
+def test_batch_normalization(module, shape):
+    same_as_keras(outputs_of(shape, *batch_norms(*OPTIONS)), module=module)
+
+
+@both
+@pytest.mark.parametrize("shape, axis", [((5, 4), 1), ((5, 4), -2), ((3, 5, 4), 1), ((2, 3, 5, 4), 2)])
+def test_batch_normalization_of_another_axis(module, shape, axis):
+    same_as_keras(outputs_of(shape, *batch_norms({"axis": axis})), module=module)
+
+
+@both
+def test_batch_of_one(module):
+    same_as_keras(outputs_of((4,), *batch_norms({})), module=module, batch=1)
+
+
+FUSED = "float32: rounding of the statistics, in both frameworks"
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4), (4,)], ids=["fused", "plain"])
+def test_the_variance_rule_of_the_files_own_dtype(shape):
+    """In float32, tf_keras' fused kernel keeps the unbiased variance of a rank-4 input."""
+    same_as_keras(outputs_of(shape, *batch_norms(*OPTIONS)), module=tf_keras, dtype="float32", tol=2e-5, reason=FUSED)
+    same_as_keras(outputs_of(shape, *batch_norms(*OPTIONS)), module=keras, dtype="float32", tol=2e-5, reason=FUSED)
+
+
+@both
+def test_frozen_batch_normalization_runs_in_inference_mode(module):
+    def build(k):
+        x = k.Input((4,))
+        frozen = k.layers.BatchNormalization(trainable=False)
+        return k.Model(x, k.layers.Dense(3)(frozen(k.layers.Dense(4)(x))))
+
+    same_as_keras(build, module=module)
+
+
+@both
+def test_shared_batch_normalization(module):
+    def build(k):
+        x, y = k.Input((4,)), k.Input((4,))
+        shared = k.layers.BatchNormalization()
+        return k.Model([x, y], [shared(x), shared(y)])
+
+    same_as_keras(build, module=module)
+
+
+@both
+def test_batch_normalization_under_a_mask(module):
+    x = np.random.default_rng(0).normal(size=(3, 5, 2))
+    x[0, 3:] = 0
+    x[2, 1] = 0
+
+    def build(k):
+        i = k.Input((5, 2))
+        m = k.layers.Masking()(i)
+        return k.Model(i, [k.layers.BatchNormalization(**o)(m) for o in OPTIONS])
+
+    same_as_keras(build, module=module, inputs=[x])
+
+
+@both
+@pytest.mark.parametrize("axis", [-1, 1, 2, (1, 2), (2, 3), (1, 3), (1, 2, 3)], ids=str)
+def test_layer_normalization(module, axis):
+    same_as_keras(
+        outputs_of(
+            (3, 5, 4),
+            lambda k: k.layers.LayerNormalization(axis=axis),
+            lambda k: k.layers.LayerNormalization(axis=axis, center=False),
+            lambda k: k.layers.LayerNormalization(axis=axis, scale=False, epsilon=0.1),
+            lambda k: k.layers.LayerNormalization(axis=axis, scale=False, center=False),
+        ),
+        module=module,
+    )
+
+
+def test_layer_normalization_of_unsorted_axes():
+    for module in (keras, tf_keras):
+        same_as_keras(outputs_of((3, 3, 4), lambda k: k.layers.LayerNormalization(axis=(2, 1))), module=module)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, (1, 2)], ids=str)
+def test_rms_scaling(axis):
+    same_as_keras(outputs_of((5, 4), lambda k: k.layers.LayerNormalization(axis=axis, rms_scaling=True)))
