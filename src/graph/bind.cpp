@@ -120,9 +120,8 @@ class Coercion {
     // An empty {} of a list is taken for a list of integers.
     if (auto* ints = std::get_if<std::vector<IntArg>>(&v); ints && ints->empty()) v = std::vector<Value>{};
     auto* values = std::get_if<std::vector<Value>>(&v);
-    return values && std::all_of(values->begin(), values->end(), [&](Value x) {
-             return x ? kind(x) == Kind::Tensor : wanted_.optional_elements;
-           });
+    return values && std::all_of(values->begin(), values->end(),
+                                 [&](Value x) { return x ? kind(x) == Kind::Tensor : wanted_.optional_elements; });
   }
 
   size_t repeat() const { return wanted_.length > 0 ? static_cast<size_t>(wanted_.length) : 1; }
@@ -150,9 +149,8 @@ SampleArg sample_value(const Graph& graph, Value v, size_t s) {
     case Kind::List: {
       // Nothing was put into the list yet: its elements are unknown.
       const bool blank = info.samples[s].dims == Dims{kUnknown};
-      return std::vector<std::optional<SampleTensor>>(
-          static_cast<size_t>(std::max<int64_t>(0, info.samples[s].number)),
-          blank ? std::nullopt : std::optional(sample_tensor(graph, v, s)));
+      return std::vector<std::optional<SampleTensor>>(static_cast<size_t>(std::max<int64_t>(0, info.samples[s].number)),
+                                                      blank ? std::nullopt : std::optional(sample_tensor(graph, v, s)));
     }
     case Kind::None: return std::monostate{};
   }
@@ -220,11 +218,16 @@ std::string describe(const Graph& graph, const Arg& arg) {
           return out + "]";
         };
         auto value = [&](Value x) { return x ? to_string(graph.type(x)) : std::string("none"); };
-        if constexpr (std::is_same_v<T, std::monostate>) return "none";
-        else if constexpr (std::is_same_v<T, Value>) return value(v);
-        else if constexpr (std::is_same_v<T, bool>) return v ? "true" : "false";
-        else if constexpr (std::is_same_v<T, DType>) return std::string(to_string(v));
-        else if constexpr (std::is_same_v<T, std::string>) return "'" + v + "'";
+        if constexpr (std::is_same_v<T, std::monostate>)
+          return "none";
+        else if constexpr (std::is_same_v<T, Value>)
+          return value(v);
+        else if constexpr (std::is_same_v<T, bool>)
+          return v ? "true" : "false";
+        else if constexpr (std::is_same_v<T, DType>)
+          return std::string(to_string(v));
+        else if constexpr (std::is_same_v<T, std::string>)
+          return "'" + v + "'";
         else if constexpr (std::is_same_v<T, std::vector<IntArg>>)
           return all(v, [&](const IntArg& i) {
             auto* x = std::get_if<Value>(&i);
@@ -234,8 +237,10 @@ std::string describe(const Graph& graph, const Arg& arg) {
           return all(v, [](double d) { return std::to_string(d); });
         else if constexpr (std::is_same_v<T, std::vector<bool>>)
           return all(v, [](bool b) { return std::string(b ? "true" : "false"); });
-        else if constexpr (std::is_same_v<T, std::vector<Value>>) return all(v, value);
-        else return std::to_string(v);
+        else if constexpr (std::is_same_v<T, std::vector<Value>>)
+          return all(v, value);
+        else
+          return std::to_string(v);
       },
       arg.variant());
 }
@@ -255,15 +260,17 @@ BoundCall bind_call(const Graph& graph, const Dialect& dialect, const std::strin
     Arg arg = given == args.end() ? fallback : given->value;
     if (given == args.end() && !wanted.has_default) {
       if (!wanted.optional)
-        throw Error(ErrorKind::Internal, where, schema.name + " needs the argument '" + wanted.name + "' (" +
-                                                    wanted.type + ").");
+        throw Error(ErrorKind::Internal, where,
+                    schema.name + " needs the argument '" + wanted.name + "' (" + wanted.type + ").");
       arg = std::monostate{};
     }
     if (given != args.end() && !coercion.apply(arg))
-      throw Error(ErrorKind::Internal, where, schema.name + " wants " + wanted.type + " for '" + wanted.name +
-                                                  "', not " + describe(graph, given->value) + ".");
-    const bool is_default = wanted.has_default ? arg.variant() == fallback.variant()
-                                               : wanted.optional && std::holds_alternative<std::monostate>(arg.variant());
+      throw Error(ErrorKind::Internal, where,
+                  schema.name + " wants " + wanted.type + " for '" + wanted.name + "', not " +
+                      describe(graph, given->value) + ".");
+    const bool is_default = wanted.has_default
+                                ? arg.variant() == fallback.variant()
+                                : wanted.optional && std::holds_alternative<std::monostate>(arg.variant());
     for (size_t s = 0; s < 2; ++s) call.samples[s].push_back(sample_arg(graph, arg, s));
     if (!is_default) call.args.push_back({wanted.name, std::move(arg)});
   }

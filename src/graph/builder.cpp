@@ -32,11 +32,13 @@ Int Builder::call_int(const std::string& op, Args args) {
 
 Int Builder::size(Value v, int64_t dim) {
   const ValueInfo& info = graph_.info(v);
-  if (info.type.kind != Kind::Tensor) fail(ErrorKind::Internal, "the size of a " + to_string(info.type) + " was asked for.");
+  if (info.type.kind != Kind::Tensor)
+    fail(ErrorKind::Internal, "the size of a " + to_string(info.type) + " was asked for.");
   const auto rank = static_cast<int64_t>(info.type.dims.size());
   const int64_t axis = dim < 0 ? dim + rank : dim;
   if (axis < 0 || axis >= rank)
-    fail(ErrorKind::Internal, "axis " + std::to_string(dim) + " of a tensor " + to_string(info.type) + " was asked for.");
+    fail(ErrorKind::Internal,
+         "axis " + std::to_string(dim) + " of a tensor " + to_string(info.type) + " was asked for.");
   const int64_t known = info.type.dims[static_cast<size_t>(axis)];
   if (known != kUnknown) return known;
   return call_int(op::kSize, {{"self", v}, {"dim", axis}});

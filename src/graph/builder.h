@@ -1,5 +1,6 @@
 // Builder: appends checked calls to a graph. Its vocabulary is the dispatcher's (`call("aten::conv2d", {...})`);
-// keywords, types and shapes are checked here, with the source's layer or node in the message, before PyTorch sees them.
+// keywords, types and shapes are checked here, with the source's layer or node in the message, before PyTorch sees
+// them.
 #pragma once
 
 #include <functional>
@@ -93,7 +94,7 @@ class Builder {
   Value tensor_of(const Int& i);
 
   // --- sugar for the calls that every lowering needs; all are one aten call (dtype: none is converted silently)
-  Value cast(Value v, DType dtype);  // no call when already so
+  Value cast(Value v, DType dtype);                   // no call when already so
   Value permute(Value v, std::vector<int64_t> perm);  // composes to nothing when the identity
   Value reshape(Value v, const Ints& shape);
   Value expand(Value v, const Ints& shape);
@@ -127,7 +128,7 @@ class Builder {
   Value mean(Value v, std::vector<int64_t> dims, bool keepdim = false);
   Value amax(Value v, std::vector<int64_t> dims, bool keepdim = false);
   Value where(Value cond, Value a, Value b);
-  Value compare(const std::string& how, Value a, Value b);   // "eq" "ne" "lt" "le" "gt" "ge"
+  Value compare(const std::string& how, Value a, Value b);  // "eq" "ne" "lt" "le" "gt" "ge"
   Value compare(const std::string& how, Value a, double b);
   Value logical_and(Value a, Value b);
   Value logical_or(Value a, Value b);
@@ -158,8 +159,8 @@ class Builder {
   Value constant_as(Value v, const Transforms& chain);
   Value pointwise_stored_as(Value v, const Transforms& chain);
   Value views(Value v, const Transforms& chain);
-  Values while_built(Node& node, const Values& init, const std::vector<ValueInfo>& infos, const std::vector<bool>& carried,
-                     const std::function<Value(const Values&)>& cond_fn,
+  Values while_built(Node& node, const Values& init, const std::vector<ValueInfo>& infos,
+                     const std::vector<bool>& carried, const std::function<Value(const Values&)>& cond_fn,
                      const std::function<Values(const Values&)>& body_fn);
   Value binary(const char* op, Value a, Value b);
   Value binary(const char* op, Value a, double b);

@@ -87,8 +87,10 @@ Values Builder::while_built(Node& node, const Values& init, const std::vector<Va
       fail(ErrorKind::Internal, "a loop carries " + std::to_string(init.size()) + " values, but its body gives " +
                                     std::to_string(next.size()) + ".");
     for (size_t i = 0; i < init.size(); ++i)
-      if (next[i] == arguments[i]) next[i] = Value{};  // unchanged
-      else if (!carried[i]) fail(ErrorKind::Internal, "a loop's body is not the same when built again.");
+      if (next[i] == arguments[i])
+        next[i] = Value{};  // unchanged
+      else if (!carried[i])
+        fail(ErrorKind::Internal, "a loop's body is not the same when built again.");
   }
   return next;
 }
@@ -166,7 +168,8 @@ void Builder::assign(Value variable, Value new_value) {
   const ValueInfo& info = graph_.info(target);
   if (info.leaf != LeafKind::Variable) fail(ErrorKind::Internal, "an assignment to what is no variable.");
   const Type& given = graph_.type(new_value);
-  bool fits = given.kind == Kind::Tensor && given.dtype == info.type.dtype && given.dims.size() == info.type.dims.size();
+  bool fits =
+      given.kind == Kind::Tensor && given.dtype == info.type.dtype && given.dims.size() == info.type.dims.size();
   for (size_t i = 0; fits && i < given.dims.size(); ++i)
     fits = given.dims[i] == info.type.dims[i] || given.dims[i] == kUnknown;
   if (!fits)

@@ -4,10 +4,10 @@
 
 namespace midstream::op {
 
-inline constexpr const char* kPermute = "aten::permute";                   // (self, dims)
-inline constexpr const char* kReshape = "aten::reshape";                   // (self, shape)
-inline constexpr const char* kSize = "aten::sym_size.int";                 // (self, dim)
-inline constexpr const char* kIntToTensor = "midstream::int_to_tensor";    // (a)
-inline constexpr const char* kTensorToInt = "midstream::tensor_to_int";    // (a)
+inline constexpr const char* kPermute = "aten::permute";                 // (self, dims)
+inline constexpr const char* kReshape = "aten::reshape";                 // (self, shape)
+inline constexpr const char* kSize = "aten::sym_size.int";               // (self, dim)
+inline constexpr const char* kIntToTensor = "midstream::int_to_tensor";  // (a)
+inline constexpr const char* kTensorToInt = "midstream::tensor_to_int";  // (a)
 
 }  // namespace midstream::op

@@ -100,8 +100,9 @@ Value Builder::pad(Value v, const Ints& last_dim_first, double value) {
 
 Value Builder::binary(const char* op, Value a, Value b) {
   if (dtype(a) != dtype(b))
-    fail(ErrorKind::Internal, std::string(op) + " of " + to_string(type(a)) + " and " + to_string(type(b)) +
-                                  ": the number types differ.", "Cast one of them.");
+    fail(ErrorKind::Internal,
+         std::string(op) + " of " + to_string(type(a)) + " and " + to_string(type(b)) + ": the number types differ.",
+         "Cast one of them.");
   return call(std::string(op) + ".Tensor", {{"self", a}, {"other", b}});
 }
 
@@ -117,7 +118,9 @@ Value Builder::add(Value a, double b) { return binary("aten::add", a, b); }
 Value Builder::sub(Value a, double b) { return binary("aten::sub", a, b); }
 Value Builder::mul(Value a, double b) { return binary("aten::mul", a, b); }
 Value Builder::div(Value a, double b) { return binary("aten::div", a, b); }
-Value Builder::rsub(double a, Value b) { return call("aten::rsub.Scalar", {{"self", b}, {"other", scalar(dtype(b), a)}}); }
+Value Builder::rsub(double a, Value b) {
+  return call("aten::rsub.Scalar", {{"self", b}, {"other", scalar(dtype(b), a)}});
+}
 Value Builder::neg(Value v) { return unary("aten::neg", v); }
 Value Builder::exp(Value v) { return unary("aten::exp", v); }
 Value Builder::log(Value v) { return unary("aten::log", v); }
@@ -160,8 +163,9 @@ Value Builder::amax(Value v, std::vector<int64_t> dims, bool keepdim) {
 
 Value Builder::where(Value cond, Value a, Value b) {
   if (dtype(a) != dtype(b))
-    fail(ErrorKind::Internal, "where of " + to_string(type(a)) + " and " + to_string(type(b)) +
-                                  ": the number types differ.", "Cast one of them.");
+    fail(ErrorKind::Internal,
+         "where of " + to_string(type(a)) + " and " + to_string(type(b)) + ": the number types differ.",
+         "Cast one of them.");
   return call("aten::where.self", {{"condition", cond}, {"self", a}, {"other", b}});
 }
 

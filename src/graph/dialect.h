@@ -13,7 +13,7 @@ namespace midstream {
 struct SchemaArg {
   std::string name;
   std::string type;  // as the schema prints it: "Tensor", "Tensor?", "int[]", "SymInt[2]", "Scalar", "ScalarType?", ...
-  bool optional = false;     // the type ends in '?'
+  bool optional = false;  // the type ends in '?'
   bool has_default = false;
   Arg default_value;
   bool kwarg_only = false;
@@ -34,9 +34,9 @@ struct Schema {
   std::string name;  // "aten::add.Tensor"
   std::vector<SchemaArg> args;
   std::vector<std::string> returns;  // types
-  bool pointwise = false;  // elementwise over its tensor arguments (PyTorch's own tag, or our table)
+  bool pointwise = false;            // elementwise over its tensor arguments (PyTorch's own tag, or our table)
   Axes axes = Axes::Unknown;
-  bool random = false;     // two equal calls may give different numbers (PyTorch's tag nondeterministic_seeded)
+  bool random = false;  // two equal calls may give different numbers (PyTorch's tag nondeterministic_seeded)
 };
 
 // An argument with its values replaced by one sample of each.
@@ -45,9 +45,9 @@ struct SampleTensor {
   Dims dims;
   friend bool operator==(const SampleTensor&, const SampleTensor&) = default;
 };
-using SampleArg = std::variant<std::monostate, SampleTensor, bool, int64_t, double, DType, std::string,
-                               std::vector<int64_t>, std::vector<double>, std::vector<bool>,
-                               std::vector<std::optional<SampleTensor>>>;
+using SampleArg =
+    std::variant<std::monostate, SampleTensor, bool, int64_t, double, DType, std::string, std::vector<int64_t>,
+                 std::vector<double>, std::vector<bool>, std::vector<std::optional<SampleTensor>>>;
 struct SampleOutput {
   Kind kind = Kind::Tensor;
   DType dtype = DType::Float32;

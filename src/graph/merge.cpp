@@ -56,8 +56,7 @@ ValueInfo merge_carried(const ValueInfo& carried, const ValueInfo& init, const V
   const bool counts = carried.type.kind == Kind::Int || carried.type.kind == Kind::Float;
   if (out.type == carried.type) {
     // The first example is the first round, the second one the round after: a counter starts as {0, 1}.
-    if (counts && carried.samples == init.samples && next.samples != carried.samples)
-      out.samples[1] = next.samples[1];
+    if (counts && carried.samples == init.samples && next.samples != carried.samples) out.samples[1] = next.samples[1];
     if (carried.type.kind == Kind::List && next.samples != carried.samples && carried.samples == init.samples)
       for (size_t s = 0; s < 2; ++s) out.samples[s].number = s == 0 ? 6 : 10;
     return out;

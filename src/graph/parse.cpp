@@ -6,17 +6,16 @@
 #include "base/error.h"
 #include "graph/call.h"
 #include "graph/dialect.h"
-#include "graph/text.h"
+#include "graph/parse_leaves.h"
 
 namespace midstream {
 namespace {
 
-class Parser {
+class Parser : text::LeafParser {
  public:
-  Parser(const std::string& text, const Dialect& dialect) : in_(text), dialect_(dialect) {}
+  Parser(const std::string& text, const Dialect& dialect) : LeafParser(text), dialect_(dialect) {}
 
   std::unique_ptr<Graph> run() {
-    graph_ = std::make_unique<Graph>(std::make_shared<Variables>());
     in_.expect("graph");
     if (in_.peek() == '"') graph_->name = in_.quoted();
     if (in_.accept_word("sample_sizes")) {
@@ -44,69 +43,6 @@ class Parser {
     if (text::is_identifier(name)) graph_->info(v).name = name;
   }
 
-  // --- types
-  DType dtype() {
-    const std::string word = in_.word();
-    auto parsed = parse_short_dtype(word);
-    if (!parsed) in_.fail("'" + word + "' is no type.");
-    return *parsed;
-  }
-  ValueInfo type() {
-    ValueInfo info;
-    info.type = Type{Kind::None, DType::Float32, {}};
-    std::vector<std::pair<size_t, std::array<int64_t, 2>>> given;  // axis -> samples
-    if (in_.accept_word("int")) info.type = Type{Kind::Int, DType::Int64, {}};
-    else if (in_.accept_word("bool")) info.type = Type{Kind::Bool, DType::Bool, {}};
-    else if (in_.accept_word("float")) info.type = Type{Kind::Float, DType::Float64, {}};
-    else if (in_.accept_word("none")) return info;
-    else if (in_.accept("list(")) {
-      info.type.kind = Kind::List;
-      if (in_.accept("?")) info.type.dims = {kUnknown};
-      else shape(info, given);
-      const bool blank = info.type.dims == Dims{kUnknown} && given.empty() && in_.accept(")");
-      info.samples = default_samples(*graph_, info.type);
-      if (blank) info.samples[0].dims = info.samples[1].dims = {kUnknown};
-      else in_.expect(")");
-    } else {
-      info.type.kind = Kind::Tensor;
-      shape(info, given);
-    }
-    if (info.type.kind != Kind::List) info.samples = default_samples(*graph_, info.type);
-    for (const auto& [axis, sizes] : given)
-      for (size_t s = 0; s < 2; ++s) info.samples[s].dims[axis] = sizes[s];
-    if (info.type.kind != Kind::Tensor && in_.peek() == '(') numbers(info);
-    return info;
-  }
-  void shape(ValueInfo& info, std::vector<std::pair<size_t, std::array<int64_t, 2>>>& given) {
-    info.type.dtype = dtype();
-    in_.expect("[");
-    while (!in_.accept("]")) {
-      if (!in_.accept("?")) {
-        info.type.dims.push_back(in_.integer());
-      } else {
-        info.type.dims.push_back(kUnknown);
-        if (in_.accept("(")) {
-          const int64_t a = in_.integer();
-          in_.expect(",");
-          given.push_back({info.type.dims.size() - 1, {a, in_.integer()}});
-          in_.expect(")");
-        }
-      }
-      in_.accept(",");
-    }
-  }
-  void numbers(ValueInfo& info) {
-    in_.expect("(");
-    for (Sample& s : info.samples) {
-      bool is_real = false;
-      const double real = in_.number(&is_real, &s.number);
-      if (info.type.kind == Kind::Float) s.real = real;
-      in_.accept(",");
-    }
-    in_.expect(")");
-  }
-
-  // --- leaves
   void inputs() {
     in_.expect("(");
     while (!in_.accept(")")) {
@@ -122,109 +58,16 @@ class Parser {
       in_.accept(",");
     }
   }
-  Value variable() {
-    Variable v;
-    v.name = in_.quoted();
-    const ValueInfo source = type();
-    v.dtype = source.type.dtype;
-    v.source_dims = source.type.dims;
-    v.trainable = in_.accept_word("trainable");
-    if (in_.accept_word("role")) {
-      const std::string word = in_.word();
-      for (Role role : {Role::Weight, Role::Seed, Role::Metric, Role::Slot, Role::Step})
-        if (text::name(role) == word) v.role = role;
-    }
-    if (in_.accept_word("source")) v.source = in_.quoted();
-    if (in_.accept_word("stored_as")) v.stored_as = parse_transforms(in_.rest_of_line());
-    v.layout_chooser = Variable::kLayoutFixed;
-    ValueInfo info;
-    info.type = Type{Kind::Tensor, v.dtype, v.dims()};
-    for (Sample& s : info.samples) s.dims = info.type.dims;
-    info.leaf = LeafKind::Variable;
-    info.index = static_cast<int32_t>(graph_->variables->size());
-    graph_->variables->add(std::move(v));
-    return graph_->add_value(std::move(info));
-  }
-  Value training() {
-    ValueInfo info;
-    info.type = Type{Kind::Bool, DType::Bool, {}};
-    info.samples = default_samples(*graph_, info.type);
-    info.leaf = LeafKind::Training;
-    return graph_->training = graph_->add_value(std::move(info));
-  }
-  Value constant() {
-    ValueInfo info;
-    Array array;
-    bool is_real = false;
-    int64_t integer = 0;
-    if (in_.accept_word("int")) {
-      info.type = Type{Kind::Int, DType::Int64, {}};
-      integer = in_.integer();
-      array = Array::of(DType::Int64, {}, std::vector<int64_t>{integer});
-    } else if (in_.accept_word("bool")) {
-      info.type = Type{Kind::Bool, DType::Bool, {}};
-      integer = in_.accept_word("true");
-      if (!integer) in_.expect("false");
-      array = Array::of(DType::Bool, {}, std::vector<uint8_t>{integer != 0});
-    } else if (in_.accept_word("float")) {
-      info.type = Type{Kind::Float, DType::Float64, {}};
-      info.samples[0].real = info.samples[1].real = in_.number(&is_real, &integer);
-      integer = 0;
-      array = Array::of(DType::Float64, {}, std::vector<double>{info.samples[0].real});
-    } else {
-      info = type();
-      array = elements(info.type);
-    }
-    for (Sample& s : info.samples) s.number = integer;
-    info.leaf = LeafKind::Constant;
-    info.index = static_cast<int32_t>(graph_->constants.size());
-    graph_->constants.push_back(std::move(array));
-    return graph_->add_value(std::move(info));
-  }
-  Array elements(const Type& type) {
-    std::byte* bytes = nullptr;
-    if (type.dtype == DType::String) {
-      std::vector<std::string> items;
-      if (in_.accept("...")) items.resize(static_cast<size_t>(num_elements(type.dims)));
-      else {
-        in_.expect("[");
-        while (!in_.accept("]")) {
-          items.push_back(in_.quoted());
-          in_.accept(",");
-        }
-      }
-      return Array::of_strings(type.dims, std::move(items));
-    }
-    Array array = Array::allocate(type.dtype, type.dims, &bytes);
-    if (in_.accept("...")) return array;
-    const bool bits = in_.accept_word("bits");
-    in_.expect("[");
-    for (int64_t i = 0; i < array.size(); ++i) {
-      element(type.dtype, bits, bytes + static_cast<size_t>(i) * item_size(type.dtype));
-      in_.accept(",");
-    }
-    in_.expect("]");
-    return array;
-  }
-  void element(DType dtype, bool bits, std::byte* to) {
-    bool is_real = false;
-    int64_t integer = 0;
-    const double real = in_.number(&is_real, &integer);
-    const auto single = static_cast<float>(real);
-    if (dtype == DType::Float64) std::memcpy(to, &real, sizeof real);
-    else if (dtype == DType::Float32) std::memcpy(to, &single, sizeof single);
-    else if (is_floating(dtype) && !bits) in_.fail("half floats are written as bits.");
-    else std::memcpy(to, &integer, item_size(dtype));  // little-endian
-  }
-
   // --- nodes
   void block(Block& to, const char* last_word) {
     while (!in_.accept_word(last_word)) statement(to);
     std::vector<Value> results;
     while (in_.peek() != '}') {
       std::string name;
-      if (in_.peek() == '"') name = in_.quoted();
-      else if (in_.peek() != '%') name = in_.word();
+      if (in_.peek() == '"')
+        name = in_.quoted();
+      else if (in_.peek() != '%')
+        name = in_.word();
       if (in_.peek() == '=') in_.expect("=");
       results.push_back(use());
       if (&to == &graph_->body) graph_->outputs.push_back({name, results.back()});
@@ -256,8 +99,10 @@ class Parser {
     }
     std::vector<Value> outputs;
     const std::string op = in_.word();
-    if (op == "if" || op == "while" || op == "call") outputs = region(to, op);
-    else outputs = call(to, op);
+    if (op == "if" || op == "while" || op == "call")
+      outputs = region(to, op);
+    else
+      outputs = call(to, op);
     if (outputs.size() != names.size())
       in_.fail(op + " gives " + std::to_string(outputs.size()) + " values, not " + std::to_string(names.size()) + ".");
     for (size_t i = 0; i < names.size(); ++i) define(names[i], outputs[i]);
@@ -388,8 +233,10 @@ class Parser {
       in_.expect("{");
     }
     if (op != "call") block(node->blocks[1], "yield");
-    if (op == "if") node->args = {{"cond", operands[0]}};
-    else node->args = {{op == "while" ? "init" : "inputs", operands}};
+    if (op == "if")
+      node->args = {{"cond", operands[0]}};
+    else
+      node->args = {{op == "while" ? "init" : "inputs", operands}};
     outputs(*node, infos);
     to.nodes.push_back(std::move(node));
     return to.nodes.back()->outputs;
@@ -427,7 +274,8 @@ class Parser {
     for (size_t i = 0; i < results.size(); ++i) {
       ValueInfo info = graph_->info(results[i]);
       if (node.op == "if") {
-        if (node.blocks[1].results.size() != results.size()) in_.fail("the two branches give different numbers of values.");
+        if (node.blocks[1].results.size() != results.size())
+          in_.fail("the two branches give different numbers of values.");
         info = merge_branches(info, graph_->info(node.blocks[1].results[i]), "");
       }
       info.leaf = LeafKind::None;
@@ -437,9 +285,7 @@ class Parser {
     }
   }
 
-  text::Scanner in_;
   const Dialect& dialect_;
-  std::unique_ptr<Graph> graph_;
   std::unordered_map<std::string, Value> names_;
 };
 

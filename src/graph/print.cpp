@@ -180,7 +180,8 @@ class Printer {
       if (node->kind == NodeKind::Call) call(*node, depth);
       if (node->kind == NodeKind::Region) region(*node, depth);
       if (node->kind == NodeKind::Assign) {
-        const std::string text = "assign " + value(*operand(*node, "variable")) + " = " + value(*operand(*node, "value"));
+        const std::string text =
+            "assign " + value(*operand(*node, "variable")) + " = " + value(*operand(*node, "value"));
         line(depth) += text + origin(*node) + "\n";
       }
     }
@@ -227,21 +228,31 @@ class Printer {
     return std::visit(
         [&](const auto& v) -> std::string {
           using T = std::decay_t<decltype(v)>;
-          if constexpr (std::is_same_v<T, std::monostate>) return "none";
-          else if constexpr (std::is_same_v<T, Value>) return value(v);
-          else if constexpr (std::is_same_v<T, bool>) return boolean(v);
-          else if constexpr (std::is_same_v<T, int64_t>) return std::to_string(v);
-          else if constexpr (std::is_same_v<T, double>) return text::number(v);
-          else if constexpr (std::is_same_v<T, DType>) return std::string(short_name(v));
-          else if constexpr (std::is_same_v<T, std::string>) return text::quote(v);
+          if constexpr (std::is_same_v<T, std::monostate>)
+            return "none";
+          else if constexpr (std::is_same_v<T, Value>)
+            return value(v);
+          else if constexpr (std::is_same_v<T, bool>)
+            return boolean(v);
+          else if constexpr (std::is_same_v<T, int64_t>)
+            return std::to_string(v);
+          else if constexpr (std::is_same_v<T, double>)
+            return text::number(v);
+          else if constexpr (std::is_same_v<T, DType>)
+            return std::string(short_name(v));
+          else if constexpr (std::is_same_v<T, std::string>)
+            return text::quote(v);
           else if constexpr (std::is_same_v<T, std::vector<IntArg>>)
             return all(v, [&](const IntArg& i) {
               auto* x = std::get_if<Value>(&i);
               return x ? value(*x) : std::to_string(std::get<int64_t>(i));
             });
-          else if constexpr (std::is_same_v<T, std::vector<double>>) return all(v, [](double d) { return text::number(d); });
-          else if constexpr (std::is_same_v<T, std::vector<bool>>) return all(v, boolean);
-          else return all(v, [&](Value x) { return value(x); });
+          else if constexpr (std::is_same_v<T, std::vector<double>>)
+            return all(v, [](double d) { return text::number(d); });
+          else if constexpr (std::is_same_v<T, std::vector<bool>>)
+            return all(v, boolean);
+          else
+            return all(v, [&](Value x) { return value(x); });
         },
         a.variant());
   }
@@ -279,8 +290,8 @@ class Printer {
       line(depth + 1) += "yield" + results + "\n";
     }
     line(depth) += "}\n";
-    const std::string head = std::string(static_cast<size_t>(depth) * 2, ' ') + results(node) + node.op + "(" + args + ") {" +
-                             origin(node) + "\n";
+    const std::string head = std::string(static_cast<size_t>(depth) * 2, ' ') + results(node) + node.op + "(" + args +
+                             ") {" + origin(node) + "\n";
     out_.insert(start, head);
   }
 

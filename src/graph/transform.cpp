@@ -196,8 +196,9 @@ class Reader {
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
   }
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(ErrorKind::BadFile, "", "'" + text_ + "' has " + what + " at character " + std::to_string(at_) +
-                                            ": not a chain of transforms.");
+    throw Error(
+        ErrorKind::BadFile, "",
+        "'" + text_ + "' has " + what + " at character " + std::to_string(at_) + ": not a chain of transforms.");
   }
 
   const std::string& text_;
@@ -269,17 +270,14 @@ std::string to_string(const Transforms& chain) {
   std::string text;
   for (const Transform& t : chain) {
     if (!text.empty()) text += " ";
-    text += std::visit(Overloaded{
-                           [](const Permute& p) { return "permute(" + join(p.perm) + ")"; },
-                           [](const Reshape& r) {
-                             return "reshape(" + to_string(r.from) + " -> " + to_string(r.to) + ")";
-                           },
-                           [](const Flip& f) { return "flip(" + join(f.axes) + ")"; },
-                           [](const Blocks& b) {
-                             return "blocks(" + std::to_string(b.axis) + ": " + join(b.order) + ")";
-                           },
-                       },
-                       t);
+    text +=
+        std::visit(Overloaded{
+                       [](const Permute& p) { return "permute(" + join(p.perm) + ")"; },
+                       [](const Reshape& r) { return "reshape(" + to_string(r.from) + " -> " + to_string(r.to) + ")"; },
+                       [](const Flip& f) { return "flip(" + join(f.axes) + ")"; },
+                       [](const Blocks& b) { return "blocks(" + std::to_string(b.axis) + ": " + join(b.order) + ")"; },
+                   },
+                   t);
   }
   return text;
 }

@@ -15,9 +15,9 @@ namespace midstream {
 enum class Role : uint8_t { Weight, Seed, Metric, Slot, Step };
 
 struct Variable {
-  std::string name;   // unique: the source's path, "block1/conv/kernel", "optimizer/block1/conv/kernel/momentum"
+  std::string name;  // unique: the source's path, "block1/conv/kernel", "optimizer/block1/conv/kernel/momentum"
   DType dtype = DType::Float32;
-  Dims source_dims;   // as in the file
+  Dims source_dims;      // as in the file
   Transforms stored_as;  // source layout -> the layout of the tensor that is kept and trained
   bool trainable = false;
   Role role = Role::Weight;

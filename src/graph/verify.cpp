@@ -118,7 +118,8 @@ class Verifier {
   void region(const Node& node) const {
     const auto& blocks = node.blocks;
     if (node.op == "if") {
-      check(blocks.size() == 2 && blocks[0].args.empty() && blocks[1].args.empty(), "an if has two blocks without arguments");
+      check(blocks.size() == 2 && blocks[0].args.empty() && blocks[1].args.empty(),
+            "an if has two blocks without arguments");
       const Arg* cond = node.arg("cond");
       check(cond && g_.type(std::get<Value>(cond->variant())).kind == Kind::Bool, "an if needs a host bool");
       for (const Block& b : blocks) gives(b.results, node.outputs);
@@ -139,8 +140,8 @@ class Verifier {
     }
   }
   void gives(const std::vector<Value>& results, const std::vector<Value>& promised) const {
-    check(results.size() == promised.size(), "a block gives " + std::to_string(results.size()) + " values, not " +
-                                                 std::to_string(promised.size()));
+    check(results.size() == promised.size(),
+          "a block gives " + std::to_string(results.size()) + " values, not " + std::to_string(promised.size()));
     for (size_t i = 0; i < results.size(); ++i) fits(g_.type(results[i]), g_.type(promised[i]), "a block's result");
   }
 

@@ -1,6 +1,6 @@
-// One walk from the inputs down. Of every value that is a permute of another one it is remembered which; a call that can
-// do without the permute (slide_permute.h) is made on the sources, and the permute follows it, where the next call finds
-// it. A permute that nobody takes up in the end is dead code.
+// One walk from the inputs down. Of every value that is a permute of another one it is remembered which; a call that
+// can do without the permute (slide_permute.h) is made on the sources, and the permute follows it, where the next call
+// finds it. A permute that nobody takes up in the end is dead code.
 #include <map>
 #include <utility>
 
@@ -41,10 +41,14 @@ class Canceller {
         for (Value& v : inner.results) v = resolve(v);
       }
       Block* saved = std::exchange(block_, &block);
-      if (node->op == op::kPermute && node->kind == NodeKind::Call) permute(std::move(node));
-      else if (node->kind == NodeKind::Call) call(std::move(node));
-      else if (node->op == "if") branches(std::move(node));
-      else block.nodes.push_back(std::move(node));
+      if (node->op == op::kPermute && node->kind == NodeKind::Call)
+        permute(std::move(node));
+      else if (node->kind == NodeKind::Call)
+        call(std::move(node));
+      else if (node->op == "if")
+        branches(std::move(node));
+      else
+        block.nodes.push_back(std::move(node));
       block_ = saved;
     }
     known_ = outside;  // what was made in here cannot be seen from outside

@@ -27,7 +27,9 @@ class Key {
   void add(double v) { text_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void add(DType v) { text_ += to_string(v); }
   void add(const std::string& v) { text_ += std::to_string(v.size()) + v; }
-  void add(const IntArg& v) { std::visit([&](const auto& x) { add(x); }, v); }
+  void add(const IntArg& v) {
+    std::visit([&](const auto& x) { add(x); }, v);
+  }
   template <class T>
   void add(const std::vector<T>& items) {
     for (const auto& item : items) {
@@ -60,8 +62,10 @@ class Joiner {
       if (info.leaf != LeafKind::Constant || info.type.dtype == DType::String) continue;
       const Array& a = graph_.constants[static_cast<size_t>(info.index)];
       std::string key = to_string(info.type) + '|';
-      if (a.nbytes() <= kSmall) key.append(reinterpret_cast<const char*>(a.bytes()), a.nbytes());
-      else key += std::to_string(reinterpret_cast<uintptr_t>(a.bytes()));
+      if (a.nbytes() <= kSmall)
+        key.append(reinterpret_cast<const char*>(a.bytes()), a.nbytes());
+      else
+        key += std::to_string(reinterpret_cast<uintptr_t>(a.bytes()));
       auto [it, is_new] = first.emplace(std::move(key), Value{static_cast<int32_t>(id)});
       if (!is_new) replaced_[static_cast<int32_t>(id)] = it->second;
     }

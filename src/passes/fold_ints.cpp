@@ -50,9 +50,12 @@ class Folder {
         const Array* c = constant(*v);
         if (!c) continue;
         const Kind kind = graph_.type(*v).kind;
-        if (kind == Kind::Int) variant = c->to_int64()[0];
-        else if (kind == Kind::Bool) variant = c->to_int64()[0] != 0;
-        else variant = c->to_double()[0];
+        if (kind == Kind::Int)
+          variant = c->to_int64()[0];
+        else if (kind == Kind::Bool)
+          variant = c->to_int64()[0] != 0;
+        else
+          variant = c->to_double()[0];
         wrote = true;
       } else if (auto* ints = std::get_if<std::vector<IntArg>>(&variant)) {
         for (IntArg& i : *ints) {
@@ -112,10 +115,12 @@ class Folder {
     info.samples = {sample, sample};
     info.leaf = LeafKind::Constant;
     info.index = static_cast<int32_t>(graph_.constants.size());
-    if (kind == Kind::Int) graph_.constants.push_back(Array::of(DType::Int64, {}, std::vector<int64_t>{sample.number}));
+    if (kind == Kind::Int)
+      graph_.constants.push_back(Array::of(DType::Int64, {}, std::vector<int64_t>{sample.number}));
     else if (kind == Kind::Bool)
       graph_.constants.push_back(Array::of(DType::Bool, {}, std::vector<uint8_t>{sample.number != 0}));
-    else graph_.constants.push_back(Array::of(DType::Float64, {}, std::vector<double>{sample.real}));
+    else
+      graph_.constants.push_back(Array::of(DType::Float64, {}, std::vector<double>{sample.real}));
     replaced_[v.id] = graph_.add_value(std::move(info));
     changed_ = true;
   }

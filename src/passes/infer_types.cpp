@@ -24,13 +24,15 @@ class Inference {
   }
   void call(const Node& node) {
     const std::string where = to_string(graph_.origin(node));
-    CallOutputs outputs = infer_outputs(graph_, dialect_, bind_call(graph_, dialect_, node.op, node.args, where), where);
+    CallOutputs outputs =
+        infer_outputs(graph_, dialect_, bind_call(graph_, dialect_, node.op, node.args, where), where);
     for (size_t i = 0; i < node.outputs.size() && i < outputs.infos.size(); ++i) set(node.outputs[i], outputs.infos[i]);
   }
   void region(const Node& node) {
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       ValueInfo info = graph_.info(node.blocks[0].results[i]);
-      if (node.op == "if") info = merge_branches(info, graph_.info(node.blocks[1].results[i]), to_string(graph_.origin(node)));
+      if (node.op == "if")
+        info = merge_branches(info, graph_.info(node.blocks[1].results[i]), to_string(graph_.origin(node)));
       set(node.outputs[i], info);
     }
   }

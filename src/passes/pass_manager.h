@@ -27,6 +27,7 @@ struct PassOptions {
 
 // True if anything changed.
 bool run_passes(Graph& graph, const Dialect& dialect, const PassOptions& options = {});
-bool run_pass_list(Graph& graph, const Dialect& dialect, const std::vector<Pass>& passes, const PassOptions& options = {});
+bool run_pass_list(Graph& graph, const Dialect& dialect, const std::vector<Pass>& passes,
+                   const PassOptions& options = {});
 
 }  // namespace midstream

@@ -8,7 +8,8 @@
 
 namespace midstream {
 
-// Given a graph with a training leaf; result: the leaf is the constant `training`, so that fold_regions takes one branch.
+// Given a graph with a training leaf; result: the leaf is the constant `training`, so that fold_regions takes one
+// branch.
 bool specialize_training(Graph& graph, bool training);
 
 // Given calls with host constants; result: they are written into the arguments, calls of constants alone that give host

@@ -193,7 +193,8 @@ std::optional<Slid> reduce(const SlideContext& c, const Node& node) {
   set(slid.args, "dim", Dims(source_axes));
   if (keepdim) return slid;
   auto place = [&](int64_t source_axis) {  // among the source's axes that stay
-    return source_axis - std::count_if(source_axes.begin(), source_axes.end(), [&](int64_t a) { return a < source_axis; });
+    return source_axis -
+           std::count_if(source_axes.begin(), source_axes.end(), [&](int64_t a) { return a < source_axis; });
   };
   slid.after.clear();
   for (size_t i = 0; i < rank; ++i)

@@ -38,7 +38,8 @@ class BuilderTest : public testing::Test {
 TEST_F(BuilderTest, CallsAreOrderedAndDefaultsLeftOut) {
   Value x = b.input("x", kImage);
   Value w = b.constant(Array::of(DType::Float32, {2, 4, 3, 3}, std::vector<float>(72)));
-  Value y = b.call("aten::conv2d", {{"groups", 1}, {"padding", 1}, {"weight", w}, {"input", b.permute(x, {0, 3, 1, 2})}});
+  Value y =
+      b.call("aten::conv2d", {{"groups", 1}, {"padding", 1}, {"weight", w}, {"input", b.permute(x, {0, 3, 1, 2})}});
   EXPECT_EQ(to_string(b.type(y)), "f32[?, 2, 9, 11]");
   const Node& conv = *g.body.nodes.back();
   ASSERT_EQ(conv.args.size(), 3u);

@@ -26,8 +26,9 @@ class ControlTest : public testing::Test {
 
 TEST_F(ControlTest, BranchesJoinTheirTypes) {
   Value x = b.input("x", {Kind::Tensor, DType::Float32, {4, 3}});
-  Values out = b.cond(b.training(), [&] { return Values{b.neg(x), b.slice(x, 0, 0, 2), x}; },
-                      [&] { return Values{x, b.slice(x, 0, 0, 3), x}; });
+  Values out = b.cond(
+      b.training(), [&] { return Values{b.neg(x), b.slice(x, 0, 0, 2), x}; },
+      [&] { return Values{x, b.slice(x, 0, 0, 3), x}; });
   EXPECT_EQ(to_string(b.type(out[0])), "f32[4, 3]");
   EXPECT_EQ(to_string(b.type(out[1])), "f32[?, 3]");
   EXPECT_EQ(out[2], x);
@@ -44,7 +45,8 @@ TEST_F(ControlTest, BranchesJoinTheirTypes) {
             "  }\n"
             "  return %4, %5, %x\n"
             "}\n");
-  EXPECT_THROW(b.cond(b.training(), [&] { return Values{x}; }, [&] { return Values{b.cast(x, DType::Float64)}; }), Error);
+  EXPECT_THROW(
+      b.cond(b.training(), [&] { return Values{x}; }, [&] { return Values{b.cast(x, DType::Float64)}; }), Error);
   EXPECT_THROW(b.cond(x, [&] { return Values{}; }, [&] { return Values{}; }), Error);
 }
 
@@ -58,11 +60,12 @@ TEST_F(ControlTest, LoopsWidenWhatTheyChangeAndDropWhatTheyDoNot) {
   Value x = b.input("x", {Kind::Tensor, DType::Float32, {1, 3}});
   Value w = b.input("w", {Kind::Tensor, DType::Float32, {1, 3}});
   int built = 0;
-  Values out = b.while_loop({b.value_of(0), x, w}, [&](const Values& v) { return less(v[0], 5); },
-                            [&](const Values& v) {
-                              ++built;
-                              return Values{(Int(b, v[0]) + 1).value(), b.concat({v[1], v[2]}, 0), v[2]};
-                            });
+  Values out = b.while_loop(
+      {b.value_of(0), x, w}, [&](const Values& v) { return less(v[0], 5); },
+      [&](const Values& v) {
+        ++built;
+        return Values{(Int(b, v[0]) + 1).value(), b.concat({v[1], v[2]}, 0), v[2]};
+      });
   EXPECT_EQ(built, 2);
   EXPECT_EQ(to_string(b.type(out[1])), "f32[?, 3]");
   EXPECT_EQ(out[2], w);
@@ -84,12 +87,12 @@ TEST_F(ControlTest, LoopsWidenWhatTheyChangeAndDropWhatTheyDoNot) {
 TEST_F(ControlTest, ListsGrowInLoops) {
   Value x = b.input("x", {Kind::Tensor, DType::Float32, {7, 3}});
   Value list = b.call("midstream::list_reserve", {{"n", 0}});
-  Values out = b.while_loop({b.value_of(0), list}, [&](const Values& v) { return less(v[0], 7); },
-                            [&](const Values& v) {
-                              Value row = b.select(x, 0, Int(b, v[0]));
-                              return Values{(Int(b, v[0]) + 1).value(),
-                                            b.call("midstream::list_push", {{"l", v[1]}, {"x", row}})};
-                            });
+  Values out = b.while_loop(
+      {b.value_of(0), list}, [&](const Values& v) { return less(v[0], 7); },
+      [&](const Values& v) {
+        Value row = b.select(x, 0, Int(b, v[0]));
+        return Values{(Int(b, v[0]) + 1).value(), b.call("midstream::list_push", {{"l", v[1]}, {"x", row}})};
+      });
   EXPECT_EQ(to_string(b.type(out[1])), "list(f32[3])");
   Value stacked = b.call("midstream::list_stack", {{"l", out[1]}});
   EXPECT_EQ(to_string(b.type(stacked)), "f32[?, 3]");
@@ -99,10 +102,9 @@ TEST_F(ControlTest, ListsGrowInLoops) {
 TEST_F(ControlTest, ASequenceOfOneStepHasNoSecondRound) {
   Value x = b.input("x", {Kind::Tensor, DType::Float32, {1, 3}});
   Value zero = b.input("h", {Kind::Tensor, DType::Float32, {3}});
-  Values out = b.while_loop({b.value_of(0), zero}, [&](const Values& v) { return less(v[0], 1); },
-                            [&](const Values& v) {
-                              return Values{(Int(b, v[0]) + 1).value(), b.add(v[1], b.select(x, 0, Int(b, v[0])))};
-                            });
+  Values out = b.while_loop(
+      {b.value_of(0), zero}, [&](const Values& v) { return less(v[0], 1); },
+      [&](const Values& v) { return Values{(Int(b, v[0]) + 1).value(), b.add(v[1], b.select(x, 0, Int(b, v[0])))}; });
   EXPECT_EQ(to_string(b.type(out[1])), "f32[3]");
   text(out);
 }
@@ -110,8 +112,9 @@ TEST_F(ControlTest, ASequenceOfOneStepHasNoSecondRound) {
 TEST_F(ControlTest, WhatALoopCannotCarryIsRefused) {
   Value x = b.input("x", {Kind::Tensor, DType::Float32, {2, 3}});
   auto loop = [&](const std::function<Value(Value)>& body) {
-    b.while_loop({b.value_of(0), x}, [&](const Values& v) { return less(v[0], 5); },
-                 [&](const Values& v) { return Values{(Int(b, v[0]) + 1).value(), body(v[1])}; });
+    b.while_loop(
+        {b.value_of(0), x}, [&](const Values& v) { return less(v[0], 5); },
+        [&](const Values& v) { return Values{(Int(b, v[0]) + 1).value(), body(v[1])}; });
   };
   try {
     Builder::At here(b, {"rnn/while", "tf.While", 0});
@@ -126,12 +129,14 @@ TEST_F(ControlTest, WhatALoopCannotCarryIsRefused) {
 
 TEST_F(ControlTest, RegionsNest) {
   Value x = b.input("x", {Kind::Tensor, DType::Float32, {kUnknown}});
-  Values out = b.while_loop({b.value_of(0), x}, [&](const Values& v) { return less(v[0], 5); },
-                            [&](const Values& v) {
-                              Values y = b.cond(b.training(), [&] { return Values{b.neg(v[1])}; },
-                                                [&] { return Values{b.call("aten::relu", {{"self", v[1]}})}; });
-                              return Values{(Int(b, v[0]) + 1).value(), y[0]};
-                            });
+  Values out = b.while_loop(
+      {b.value_of(0), x}, [&](const Values& v) { return less(v[0], 5); },
+      [&](const Values& v) {
+        Values y = b.cond(
+            b.training(), [&] { return Values{b.neg(v[1])}; },
+            [&] { return Values{b.call("aten::relu", {{"self", v[1]}})}; });
+        return Values{(Int(b, v[0]) + 1).value(), y[0]};
+      });
   text(out);
   auto copy = g.clone();
   verify(*copy, &fake_dialect());

@@ -69,8 +69,10 @@ std::vector<SampleOutput> reshape(const SampleArgs& a) {
 std::vector<SampleOutput> reduce(const SampleArgs& a) {
   Dims out = t(a[0]).dims;
   for (int64_t d : ints(a[1])) out[axis(d, out.size())] = 0;
-  if (std::get<bool>(a[2])) std::replace(out.begin(), out.end(), int64_t{0}, int64_t{1});
-  else std::erase(out, 0);
+  if (std::get<bool>(a[2]))
+    std::replace(out.begin(), out.end(), int64_t{0}, int64_t{1});
+  else
+    std::erase(out, 0);
   return {tensor(t(a[0]).dtype, out)};
 }
 
@@ -105,9 +107,12 @@ SchemaArg argument(std::string text, bool kwarg_only) {
     const std::string value = text.substr(equals + 1);
     text.erase(equals);
     arg.has_default = true;
-    if (value == "True" || value == "False") arg.default_value = value == "True";
-    else if (value.find('.') != std::string::npos) arg.default_value = std::stod(value);
-    else if (value != "None") arg.default_value = static_cast<int64_t>(std::stoll(value));
+    if (value == "True" || value == "False")
+      arg.default_value = value == "True";
+    else if (value.find('.') != std::string::npos)
+      arg.default_value = std::stod(value);
+    else if (value != "None")
+      arg.default_value = static_cast<int64_t>(std::stoll(value));
   }
   const size_t space = text.rfind(' ');
   arg.type = text.substr(0, space);
@@ -140,8 +145,10 @@ class FakeDialect final : public Dialect {
     for (size_t at = open + 1; at < close;) {
       size_t end = std::min(text.find(", ", at), close);
       const std::string piece = text.substr(at, end - at);
-      if (piece == "*") kwarg_only = true;
-      else schema.args.push_back(argument(piece, kwarg_only));
+      if (piece == "*")
+        kwarg_only = true;
+      else
+        schema.args.push_back(argument(piece, kwarg_only));
       at = end + 2;
     }
     schema.returns = {text.substr(close + 5)};
@@ -198,7 +205,8 @@ void FakeDialect::shapes() {
     return std::vector{tensor(t(a[0]).dtype, out)};
   }).axes = Axes::Pad;
   def("aten::mean.dim(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor", reduce).axes = Axes::Reduce;
-  def("aten::slice.Tensor(Tensor self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor", slice)
+  def("aten::slice.Tensor(Tensor self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor",
+      slice)
       .axes = Axes::Dim;
   def("aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
       "SymInt[2] dilation=1, SymInt groups=1) -> Tensor",
@@ -220,9 +228,8 @@ void FakeDialect::shapes() {
 }
 
 void FakeDialect::host() {
-  def("aten::sym_size.int(Tensor self, int dim) -> SymInt", [](const SampleArgs& a) {
-    return std::vector{integer(t(a[0]).dims[axis(i(a[1]), t(a[0]).dims.size())])};
-  });
+  def("aten::sym_size.int(Tensor self, int dim) -> SymInt",
+      [](const SampleArgs& a) { return std::vector{integer(t(a[0]).dims[axis(i(a[1]), t(a[0]).dims.size())])}; });
   auto arithmetic = [&](const std::string& name, int64_t (*f)(int64_t, int64_t)) {
     def("midstream::int_" + name + "(int a, int b) -> int",
         [f](const SampleArgs& a) { return std::vector{integer(f(i(a[0]), i(a[1])))}; });
@@ -234,10 +241,10 @@ void FakeDialect::host() {
   arithmetic("floordiv", [](int64_t a, int64_t b) { return a / b; });
   def("midstream::int_lt(int a, int b) -> bool",
       [](const SampleArgs& a) { return std::vector{boolean(i(a[0]) < i(a[1]))}; });
-  def("midstream::int_to_tensor(int a) -> Tensor", [](const SampleArgs&) { return std::vector{tensor(DType::Int64, {})}; });
-  def("midstream::ints_to_tensor(int[] a) -> Tensor", [](const SampleArgs& a) {
-    return std::vector{tensor(DType::Int64, {static_cast<int64_t>(ints(a[0]).size())})};
-  });
+  def("midstream::int_to_tensor(int a) -> Tensor",
+      [](const SampleArgs&) { return std::vector{tensor(DType::Int64, {})}; });
+  def("midstream::ints_to_tensor(int[] a) -> Tensor",
+      [](const SampleArgs& a) { return std::vector{tensor(DType::Int64, {static_cast<int64_t>(ints(a[0]).size())})}; });
   def("midstream::tensor_to_int(Tensor a) -> int", [](const SampleArgs&) {
     SampleOutput out = integer(3);
     out.data_dependent = true;
@@ -248,9 +255,8 @@ void FakeDialect::host() {
     out.data_dependent = true;
     return std::vector{out};
   });
-  def("midstream::list_reserve(int n) -> Tensor[]", [](const SampleArgs& a) {
-    return std::vector{list(static_cast<size_t>(i(a[0])), std::nullopt)};
-  });
+  def("midstream::list_reserve(int n) -> Tensor[]",
+      [](const SampleArgs& a) { return std::vector{list(static_cast<size_t>(i(a[0])), std::nullopt)}; });
   def("midstream::list_push(Tensor[] l, Tensor x) -> Tensor[]",
       [](const SampleArgs& a) { return std::vector{list(items(a[0]).size() + 1, t(a[1]))}; });
   def("midstream::list_stack(Tensor[] l) -> Tensor", [](const SampleArgs& a) {

@@ -8,7 +8,8 @@
 namespace midstream {
 namespace {
 
-const char* const kText = R"(graph "model" sample_sizes 64, 96 (%x: f32[?, 9, 11, 4], %input_1_0 "input-1:0": i64[?(2, 3), ?]) {
+const char* const kText =
+    R"(graph "model" sample_sizes 64, 96 (%x: f32[?, 9, 11, 4], %input_1_0 "input-1:0": i64[?(2, 3), ?]) {
   scope "block3" "keras.Sequential"
   %kernel = variable "block3/dw/kernel" f32[3, 2, 4, 1] trainable source "h5:/dw/kernel:0" stored_as permute(2, 3, 0, 1)
   %kernel_1 = variable "other/kernel" f32[4]

@@ -81,8 +81,8 @@ const char* const kDropout = R"(graph(%x: f32[4]) {
 TEST(SpecializeTraining, TakesOneMode) {
   EXPECT_EQ(after(pipeline(), kDropout, false),
             lines({"graph(%x: f32[4]) {", "  %1 = aten::neg(%x)", "  return %1", "}"}));
-  EXPECT_EQ(after(pipeline(), kDropout, true), lines({"graph(%x: f32[4]) {", "  %1 = aten::bernoulli(%x)",
-                                                      "  %2 = aten::neg(%1)", "  return %2", "}"}));
+  EXPECT_EQ(after(pipeline(), kDropout, true),
+            lines({"graph(%x: f32[4]) {", "  %1 = aten::bernoulli(%x)", "  %2 = aten::neg(%1)", "  return %2", "}"}));
 }
 
 TEST(FoldRegions, TypesAreKnownBetterAfterwards) {
@@ -98,7 +98,8 @@ TEST(FoldRegions, TypesAreKnownBetterAfterwards) {
               %4 = midstream::int_mul(%3, b=6)
               %5 = aten::reshape(%1, shape=[%4])
               return %5
-            })", false),
+            })",
+                  false),
             lines({"graph(%x: f32[4, 6]) {", "  %1 = aten::reshape(%x, shape=[24])", "  return %1", "}"}));
 }
 
@@ -151,24 +152,25 @@ TEST(Cse, JoinsEqualCallsButNeverRandomOnes) {
             })"),
             lines({"graph(%x: f32[2], %p: bool) {", "  %a = constant f32[] [2.0]", "  %1 = aten::mul.Tensor(%x, %a)",
                    "  %2 = aten::bernoulli(%1)", "  %3 = aten::bernoulli(%1)", "  %6 = if(%p) {",
-                   "    %4 = aten::neg(%1)", "    yield %4", "  } else {", "    %5 = aten::neg(%1)", "    yield %5", "  }",
-                   "  return %2, %3, %6", "}"}));
+                   "    %4 = aten::neg(%1)", "    yield %4", "  } else {", "    %5 = aten::neg(%1)", "    yield %5",
+                   "  }", "  return %2, %3, %6", "}"}));
 }
 
 TEST(PassManager, NamesThePassThatBrokeTheGraph) {
   auto graph = parse_graph(kDropout, fake_dialect());
   std::vector<std::string> seen;
-  run_passes(*graph, fake_dialect(), {.training = true, .after = [&](const std::string& pass, const Graph&) {
-                                        seen.push_back(pass);
-                                      }});
+  run_passes(*graph, fake_dialect(),
+             {.training = true, .after = [&](const std::string& pass, const Graph&) { seen.push_back(pass); }});
   EXPECT_EQ(seen.front(), "specialize_training");
   EXPECT_EQ(seen.size(), pipeline().size() + 1);
   try {
-    run_pass_list(*graph, fake_dialect(), {{"vandal", [](Graph& g, const Dialect&) {
-                                           g.outputs.clear();
-                                           return true;
-                                         }}},
-               {.verify = true});
+    run_pass_list(*graph, fake_dialect(),
+                  {{"vandal",
+                    [](Graph& g, const Dialect&) {
+                      g.outputs.clear();
+                      return true;
+                    }}},
+                  {.verify = true});
     FAIL();
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(), "[after pass vandal: graph] outputs and results differ in number.");

@@ -16,7 +16,8 @@ std::string run(const std::string& text) {
   run_pass_list(*graph, fake_dialect(), passes, {.verify = true});
   const std::string once = print(*graph, &fake_dialect());
   // A second run finds nothing to do.
-  EXPECT_FALSE(run_pass_list(*graph, fake_dialect(), passes, {.verify = true})) << once << print(*graph, &fake_dialect());
+  EXPECT_FALSE(run_pass_list(*graph, fake_dialect(), passes, {.verify = true}))
+      << once << print(*graph, &fake_dialect());
   return once;
 }
 

@@ -1,7 +1,6 @@
 // What passes promise, run: the same outputs, gradients and assignments before and after, on PyTorch's own operators.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-
 #include <torch/csrc/autograd/autograd.h>
 
 #include "graph/builder.h"
