@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 
+import h5py
 import numpy as np
 import pytest
 
@@ -201,6 +202,28 @@ def test_every_file_of_the_corpus_opens(corpus):
     done = subprocess.run([BUILD / "tests" / "dump_keras", *models, "-q"], capture_output=True, text=True)
     failures = [line for line in done.stdout.splitlines() if line.startswith("error")]
     assert not failures, "\n".join(failures)
+
+
+def recorded_predictions(root):
+    for path in sorted(root.rglob("*_inputs_and_outputs.h5")):
+        model = path.with_name(path.name.replace("_inputs_and_outputs", "_model"))
+        if model.exists() and "keras_1" not in model.name:
+            with h5py.File(path) as f:
+                yield model, next(iter(f["inputs"].values()))[()], next(iter(f["predictions"].values()))[()]
+
+
+def test_predictions_recorded_by_keras(corpus, midstream, tmp_path):
+    """Models of the corpus beside which somebody keeps what Keras predicted (Keras 2.0 to 2.3, float32)."""
+    seen = 0
+    for model, x, expected in recorded_predictions(corpus):
+        if "simple_lstm" in model.name:  # a stateful model of 25 samples; 100 are recorded
+            x, expected = x[:25], expected[:25]
+        np.savez(tmp_path / "in.npz", x=x)
+        midstream("predict", model, "--data", tmp_path / "in.npz", "-o", tmp_path / "out.npz")
+        y = np.load(tmp_path / "out.npz")["y"]
+        np.testing.assert_allclose(y, expected.reshape(y.shape), rtol=1e-5, atol=1e-6, err_msg=str(model))
+        seen += 1
+    assert seen >= 10
 
 
 def test_a_file_of_weights_alone_says_so(tmp_path):

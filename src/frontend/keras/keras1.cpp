@@ -56,7 +56,7 @@ json keras1_config(const std::string& class_name, const json& config) {
     } else if (key == "output_dim") {
       out["units"] = value;
     } else if (key == "nb_row" || key == "nb_col" || key == "kernel_dim1" || key == "kernel_dim2" || key == "kernel_dim3" ||
-               (key == "mode" && class_name == "BatchNormalization")) {
+               key == "forget_bias_init" || (key == "mode" && class_name == "BatchNormalization")) {
       continue;
     } else if (key == "length" && class_name != "UpSampling1D") {
       out[key] = value;

@@ -111,6 +111,8 @@ void by_class(const std::string& class_name, json& c, const json& original, cons
     if (by.backend == "theano") c["kernel_flipped"] = true;
     if (by.major == 1 && c.value("data_format", std::string()) == "channels_first") c["kernel_layout"] = "oihw";
   }
+  // A generator object instead of a number.
+  if (c.contains("seed") && c["seed"].is_object()) c["seed"] = c["seed"].value("config", json::object()).value("seed", json());
   if (!by.keras3() && (is_random(class_name) || c.contains("seed"))) c["seed"] = nullptr;
 }
 

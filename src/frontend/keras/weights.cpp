@@ -127,7 +127,15 @@ void attach_subtrees(Model& model, const std::shared_ptr<const WeightTree>& tree
   }
 }
 
+static void refuse_own_weights(const Model& model, const std::vector<FileArray>& arrays, const std::string& where) {
+  if (!arrays.empty())
+    throw Error(ErrorKind::Unsupported, where,
+                fmt::format("the model '{}' has weights of its own, outside its layers: '{}'.", model.name, arrays[0].source),
+                "Put them into a layer and save the model again.");
+}
+
 void attach_tree(Model& model, const H5File& h5, const std::string& group, const std::string& where) {
+  refuse_own_weights(model, read_vars(h5, join(group, "vars")), where);
   auto tree = std::make_shared<WeightTree>();
   for (const char* name : {"layers", "_layer_checkpoint_dependencies"})
     if (const std::string path = join(group, name); h5.is_group(path))
@@ -138,6 +146,8 @@ void attach_tree(Model& model, const H5File& h5, const std::string& group, const
 void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where) {
   std::map<std::string, SourceLayer*> by_name;
   for (SourceLayer& layer : model.layers) by_name[layer.name] = &layer;
+  if (const std::string own = join(group, "top_level_model_weights"); h5.is_group(own))
+    refuse_own_weights(model, read_listed(h5, own), where);
   std::vector<std::string> groups = h5.strings_attribute(group, "layer_names").value_or(h5.groups(group));
   for (const std::string& name : groups) {
     const std::string path = join(group, name);

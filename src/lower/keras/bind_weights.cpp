@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 
@@ -55,11 +56,15 @@ Array in_dtype(const Array& a, DType dtype, const LayerRecord& layer, const std:
 
 class Binder {
  public:
-  Binder(LayerHost& host, Variables& variables, const File& file) : host_(host), variables_(variables), file_(file) {}
+  Binder(LayerHost& host, Variables& variables) : host_(host), variables_(variables) {}
 
   void root(const LayerRecord& layer) {
-    if (layer.tree && layer.tree->flat) flat(layer);
-    else tree(layer);
+    if (layer.tree && layer.tree->flat) {
+      flat(layer);
+    } else {
+      tree(layer);
+      if (layer.tree) check_surplus(layer, *layer.tree);
+    }
   }
 
  private:
@@ -78,8 +83,18 @@ class Binder {
     static const std::vector<FileArray> none;
     const WeightTree* tree = tree_of(layer);
     check_count(layer, owned, tree ? tree->vars : none);
+    if (tree) seen_.insert(tree);
     for (size_t i = 0; i < owned.size(); ++i) bind(*owned[i].weight, layer, tree->vars[i]);
     for (const LayerRecord* child : layer.children) this->tree(*child);
+  }
+
+  // Arrays of inner layers that the lowering did not ask for. A random generator's state is no weight.
+  void check_surplus(const LayerRecord& layer, const WeightTree& tree) {
+    if (!tree.vars.empty() && !seen_.contains(&tree))
+      throw Error(ErrorKind::Mismatch, where(layer), fmt::format("the file has '{}', which belongs to nothing in this layer's config.", tree.vars[0].source),
+                  "Config and weights come from different models, or the layer has an option that midstream does not know.");
+    for (const auto& [name, child] : tree.children)
+      if (name.find("seed_generator") == std::string::npos) check_surplus(layer, child);
   }
 
   void check_count(const LayerRecord& layer, const std::vector<Owned>& owned, const std::vector<FileArray>& arrays) {
@@ -113,7 +128,7 @@ class Binder {
 
   LayerHost& host_;
   Variables& variables_;
-  const File& file_;
+  std::set<const WeightTree*> seen_;  // subtrees that a layer has asked for
 };
 
 // A regularizer or constraint that no weight took would be lost silently.
@@ -153,8 +168,8 @@ const WeightTree* tree_of(const LayerRecord& layer) {
   return tree;
 }
 
-void bind_weights(LayerHost& host, Variables& variables, const File& file) {
-  Binder binder(host, variables, file);
+void bind_weights(LayerHost& host, Variables& variables) {
+  Binder binder(host, variables);
   std::unordered_map<std::string, size_t> order;
   for (const LayerRecord* root : host.roots()) {
     binder.root(*root);

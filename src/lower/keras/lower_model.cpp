@@ -201,7 +201,7 @@ Tensors lower_model(Builder& b, LayerHost& host, const File& file, const Tensors
     lowering.make_records(file.model, "", file.model.trainable, nullptr);
     Tensors outputs = lowering.run(file.model, "", inputs);
     host.finish_seeds(b);
-    bind_weights(host, *b.graph().variables, file);
+    bind_weights(host, *b.graph().variables);
     return outputs;
   } catch (const Error& e) {
     throw e.at(file.path);
