@@ -94,7 +94,8 @@ class Binder {
       throw Error(ErrorKind::Mismatch, where(layer), fmt::format("the file has '{}', which belongs to nothing in this layer's config.", tree.vars[0].source),
                   "Config and weights come from different models, or the layer has an option that midstream does not know.");
     for (const auto& [name, child] : tree.children)
-      if (name.find("seed_generator") == std::string::npos) check_surplus(layer, child);
+      if (name.find("seed_generator") == std::string::npos && name.find("random_generator") == std::string::npos)
+        check_surplus(layer, child);
   }
 
   void check_count(const LayerRecord& layer, const std::vector<Owned>& owned, const std::vector<FileArray>& arrays) {
