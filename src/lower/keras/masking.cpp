@@ -1,6 +1,7 @@
 // Masking: steps whose features all equal a value are skipped by the layers after it.
+#include "lower/keras/host.h"
 #include "lower/math/elementwise.h"
-#include "lower/keras/layer.h"
+#include "lower/math/layout.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
@@ -19,7 +20,9 @@ Tensors masking(Layer& l, const Call& call) {
   l.expect_config({"mask_value"});
   Builder& b = l.b;
   const Value x = call.one().value;
-  Value differs = b.compare("ne", x, mask_value(l));
+  // Keras 3's cast takes the number through float32: in a float64 model 0.1 is not the 0.1 of the data.
+  const double number = l.host().keras3 ? math::through_float32(b, x, mask_value(l)) : mask_value(l);
+  Value differs = b.compare("ne", x, number);
   Value mask = b.call("aten::any.dim", {{"self", differs}, {"dim", -1}});
   return {{math::where_number(b, b.unsqueeze(mask, -1), x, 0), mask}};
 }
