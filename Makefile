@@ -14,7 +14,7 @@ else
 torch_args = -DPython_EXECUTABLE=$(CURDIR)/$(PYTHON)
 endif
 
-.PHONY: all build demo test test-cpp test-python bench format lint clean setup-build setup-test configure
+.PHONY: all build demo test test-cpp test-python test-unfinished bench format lint clean setup-build setup-test configure
 all: build
 
 setup-build:
@@ -43,6 +43,11 @@ test-cpp: setup-test configure
 
 test-python: test-cpp
 	@MIDSTREAM_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# What tests/unfinished.txt lists.
+test-unfinished: setup-test configure
+	@cmake --build $(BUILD)
+	@MIDSTREAM_UNFINISHED=1 MIDSTREAM_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 bench: build
 	@tools/setup.sh bench
