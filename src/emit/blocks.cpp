@@ -18,7 +18,7 @@ constexpr double kLeastSaved = 3;
 struct Candidate {
   std::vector<size_t> starts;
   size_t length = 0;
-  double saved = 0;
+  double saved = 0;   // lines, weighted by how well the borders agree with names
 };
 
 class Finder {
@@ -132,7 +132,7 @@ Candidate Finder::candidate(size_t start, size_t length, const std::vector<size_
   const auto here = window_at(start, length);
   if (!here) return c;
   const std::vector<const Step*> code = steps_at(start, length);
-  double agreement = alignment(start, length);
+  double agreement = alignment(start, length), worst = agreement;
   c.starts.push_back(start);
   for (const size_t other : others) {
     if (other < c.starts.back() + length) continue;
@@ -140,11 +140,12 @@ Candidate Finder::candidate(size_t start, size_t length, const std::vector<size_
     if (!there || !same_code(p_, code, *here, steps_at(other, length), *there)) continue;
     c.starts.push_back(other);
     agreement += alignment(other, length);
+    worst = std::min(worst, alignment(other, length));
   }
   const auto count = static_cast<double>(c.starts.size());
   const double calls = 2 * count + static_cast<double>(here->inputs.size() - 1) * 2;
   c.saved = (count - 1) * each - kClassLines - calls;
-  if (c.saved > 0) c.saved *= agreement / count;
+  c.saved = c.saved * std::min(worst, 1.0) < kLeastSaved ? 0 : c.saved * agreement / count;
   return c;
 }
 

@@ -12,11 +12,12 @@ namespace midstream::emit {
 namespace {
 
 constexpr size_t kInline = 84;    // an expression of this length at most
-constexpr size_t kLongLived = 8;  // statements
+constexpr size_t kLongLived = 3;  // statements
 
 struct Uses {
   std::map<int32_t, size_t> count, last;  // of a value: how often, and the last statement (steps.size(): the results)
   std::set<int32_t> own;                  // values of this body; those from around it live on
+  std::vector<size_t> statement;          // step -> how many statements stand before it
 };
 
 class BodyPrinter {
@@ -34,6 +35,8 @@ class BodyPrinter {
   }
   std::vector<std::string> lines;
   std::map<std::string, int32_t> live;  // name -> value
+  std::map<int32_t, std::string> output_names;  // of the model: their names
+  bool by_parts = false;                      // a layer: its parts give names
 
  private:
   Uses count(const std::vector<Step>& steps, const std::vector<Value>& results) const;
@@ -53,6 +56,7 @@ class BodyPrinter {
   void put(const std::string& statement, size_t indent) {
     for (std::string& line : broken(statement, indent)) lines.push_back(std::move(line));
   }
+  std::string source_name(const Step& step) const;
   void comment_shape(Value v);
   const ValueInfo& info(Value v) const { return p_.graph->info(v); }
 
@@ -80,10 +84,14 @@ void BodyPrinter::find_last(const std::vector<Step>& steps, Uses& uses, const st
     else
       uses.last[v.id] = at;
   };
+  size_t printed = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
     const bool inlined = std::any_of(steps[i].outputs.begin(), steps[i].outputs.end(), [&](Value v) { return r_.inlined.contains(v.id); });
+    uses.statement.push_back(printed);
+    printed += !inlined;
     if (!inlined) for_each_use(steps[i], [&](Value v) { read(read, v, i); });
   }
+  uses.statement.push_back(printed);
   for (const Value v : results) read(read, v, steps.size());
 }
 
@@ -204,18 +212,33 @@ std::string BodyPrinter::name_for(Value v, const Step& step, size_t i, const Use
   if (type.kind == Kind::Bool) return numbered("flag");
   if (type.kind == Kind::List) return numbered("items");
   if (type.dtype == DType::Bool) return numbered("mask");
+  if (const auto it = output_names.find(v.id); it != output_names.end()) return numbered(it->second);
   for (const std::string& name : dying)
     if (is_generic(name) && name != "n" && name != "mask" && free(name)) return name;
+  const std::string source = source_name(step);
   const auto last = uses.last.find(v.id);
-  const auto count = uses.count.find(v.id);
-  if (last != uses.last.end() && last->second > i + kLongLived && count->second > 1) {
-    std::string source = step.module >= 0 ? r_.access(step.module) : step.path;
-    source = identifier(source.substr(source.find_last_of("./") + 1));
-    if (source != "layer" && source.size() < 32) return numbered(source);
-  }
-  for (const char* name : {"x", "y", "z", "u", "v", "w", "h"})
+  const bool lives_long = last != uses.last.end() && i < uses.statement.size() && uses.statement[last->second] > uses.statement[i] + kLongLived;
+  if (!source.empty() && source.size() < 32 && lives_long && uses.count.at(v.id) > 1) return numbered(source);
+  // The parts of a layer are called by their own names ("query"), where those are words.
+  const bool word = std::all_of(source.begin(), source.end(), [](unsigned char c) { return isalpha(c); });
+  if (!source.empty() && by_parts && word && source.size() < 12) return numbered(source);
+  for (const char* name : {"x", "y", "z", "u", "v", "w", "h", "a", "b", "c", "d"})
     if (free(name)) return name;
   return numbered("x");
+}
+
+// What the module is called that a statement is about.
+std::string BodyPrinter::source_name(const Step& step) const {
+  if (step.module >= 0) {
+    const std::string access = r_.access(step.module);
+    return access.ends_with("]") ? std::string() : access.substr(access.rfind('.') + 1);
+  }
+  std::string found;
+  if (!step.bodies.empty()) return found;
+  for_each_use(step, [&](Value v) {
+    if (const auto it = r_.inlined.find(v.id); it != r_.inlined.end() && found.empty()) found = source_name(*it->second);
+  });
+  return found;
 }
 
 void BodyPrinter::comment_shape(Value v) {
@@ -386,6 +409,10 @@ Forward print_forward(const Program& program, const Class& cls, const std::vecto
     printer.live[input_names[i]] = instance.inputs[i].id;
   }
   out.parameters = input_names;
+  printer.by_parts = cls.kind == "layer";
+  const auto& outputs = program.graph->outputs;
+  for (size_t i = 0; cls.kind == "model" && outputs.size() > 1 && i < outputs.size(); ++i)
+    printer.output_names[instance.outputs[i].id] = identifier(outputs[i].name);
   printer.forward(instance.body, instance.outputs, 8);
   out.lines = std::move(printer.lines);
   return out;

@@ -66,23 +66,32 @@ std::string short_type(const Program& program, const Module& m) {
   return type;
 }
 
+// "encoder/down0_conv" -> "DownConv".
+std::string letters(const std::string& path) {
+  std::string out;
+  for (std::string word : words(path.substr(path.rfind('/') + 1))) {
+    while (!word.empty() && isdigit(static_cast<unsigned char>(word.back()))) word.pop_back();
+    if (!word.empty()) out += class_name(word);
+  }
+  return out;
+}
+
 std::string block_name(const Program& program, const Class& cls, bool several_residual) {
   const Module& first = program.modules[static_cast<size_t>(cls.instances[0])];
-  for (const int child : first.children)
-    if (short_type(program, program.modules[static_cast<size_t>(child)]).find("Attention") != std::string::npos) return "TransformerBlock";
+  for (const int child : first.children)  // what a layer of several parts is in, is that layer's block
+    if (const int c = program.modules[static_cast<size_t>(child)].cls; c >= 0 && program.classes[static_cast<size_t>(c)].kind == "layer")
+      return program.classes[static_cast<size_t>(c)].name + "Block";
   const Shortcut way = shortcut(program, first);
   if (way != Shortcut::None) {
     if (!several_residual) return "ResidualBlock";
     return way == Shortcut::Identity ? "IdentityBlock" : "ProjectionBlock";
   }
-  std::string name;
-  for (std::string word : words(cls.path.substr(cls.path.rfind('/') + 1))) {
-    while (!word.empty() && isdigit(static_cast<unsigned char>(word.back()))) word.pop_back();
-    if (!word.empty()) name += class_name(word);
-  }
-  if (name.empty() || cls.path == program.modules[static_cast<size_t>(program.model)].path)
-    for (const int child : first.children)
-      if (const Module& m = program.modules[static_cast<size_t>(child)]; m.heavy && name.empty()) name = short_type(program, m);
+  // What the instances' names have in common but for numbers; else what is in it.
+  std::string name = letters(first.path);
+  for (const int id : cls.instances)
+    if (letters(program.modules[static_cast<size_t>(id)].path) != name) name.clear();
+  for (const int child : first.children)
+    if (const Module& m = program.modules[static_cast<size_t>(child)]; m.heavy && name.empty()) name = short_type(program, m);
   return name.ends_with("Block") ? name : name + "Block";
 }
 
@@ -92,7 +101,7 @@ void name_classes(Program& program, const std::string& model_name) {
   for (const Class& cls : program.classes)
     residual += cls.kind == "block" && shortcut(program, module_of(program, cls.instances[0])) != Shortcut::None;
   const auto give = [&](Class& cls, const std::string& name) {
-    cls.name = name;
+    cls.name = program.helpers.contains(name) ? name + "Layer" : name;
     for (int i = 2; !taken.insert(cls.name).second; ++i) cls.name = name + std::to_string(i);
   };
   for (Class& cls : program.classes)

@@ -43,6 +43,7 @@ struct Raised {
   };
   std::vector<Tensor> tensors;
   std::string call = "{input}";  // a spelling
+  Value operand;                 // what it is called with, where that is none of the node's arguments
   std::string result;            // Step::result
   bool heavy = false;
   std::string helper;            // to print; empty: none

@@ -21,7 +21,7 @@ constexpr std::string_view kLayer = R"(class @NAME(nn.Module):
             hx = @ZEROS
         weights = [self.weight_ih, self.weight_hh]
         if self.bias is not None:
-            weights += @BIASES
+            weights += @PAIR
         return torch.@KERNEL(x, hx, weights, self.bias is not None, 1, 0.0, True, False, True))";
 
 constexpr std::string_view kMasked = R"(class Masked@NAME(@NAME):
@@ -82,7 +82,7 @@ std::vector<Words> kernels() {
                         {"@ZEROS", "x.new_zeros(1, x.shape[0], self.weight_hh.shape[1])"},
                         {"@FIRST", "hx[0]"},
                         {"@SPLIT", "(hx[:1], hx[1:])"}};
-  const Words one_bias{{"@BIASES", "[self.bias, torch.zeros_like(self.bias)]"},
+  const Words one_bias{{"@PAIR", "[self.bias, torch.zeros_like(self.bias)]"},
                        {"@DOC", "with one bias, PyTorch's second\n    would double the bias's steps"}};
   Words lstm{{"@NAME", "LSTM"}, {"@TORCH", "LSTM"}, {"@KERNEL", "lstm"}, {"@GATES", "4 * "}, {"@BIAS", "4 * hidden_size"},
              {"@STATE", "tuple[Tensor, Tensor]"},
@@ -91,7 +91,7 @@ std::vector<Words> kernels() {
              {"@SPLIT", "((hx[0][:1], hx[1][:1]), (hx[0][1:], hx[1][1:]))"}};
   lstm.insert(one_bias.begin(), one_bias.end());
   Words gru{{"@NAME", "GRU"}, {"@TORCH", "GRU"}, {"@KERNEL", "gru"}, {"@GATES", "3 * "}, {"@BIAS", "2, 3 * hidden_size"},
-            {"@BIASES", "[self.bias[0], self.bias[1]]"}, {"@DOC", "both biases are one parameter"}};
+            {"@PAIR", "[self.bias[0], self.bias[1]]"}, {"@DOC", "both biases are one parameter"}};
   gru.insert(one_state.begin(), one_state.end());
   std::vector<Words> out{lstm, gru};
   for (const std::string kind : {"tanh", "relu"}) {

@@ -72,15 +72,27 @@ Optional linear(const NodeView& v) {
   return r;
 }
 
+// Keras counts negative indices from the end, nn.Embedding refuses them: indices are handed on as they are.
+bool wraps_negative(const NodeView& v, int64_t rows) {
+  const auto where = v.definition(v.value("indices"), "aten::where.self");
+  if (!where) return false;
+  const auto less = where->definition(where->value("condition"), "aten::lt.Scalar");
+  const auto sum = where->definition(where->value("self"), "aten::add.Scalar");
+  return less && sum && less->number("other", 1) == 0 && sum->number("other") == static_cast<double>(rows) &&
+         less->value("self") == where->value("other") && sum->value("self") == where->value("other");
+}
+
 Optional embedding(const NodeView& v) {
   if (!v.is_variable(v.value("weight")) || v.integer("padding_idx", -1) != -1 || v.flag("scale_grad_by_freq"))
     return std::nullopt;
   const Dims& w = v.dims(v.value("weight"));
-  return Raised{.type = "nn.Embedding",
-                .args = {positional("num_embeddings", w[0]), positional("embedding_dim", w[1])},
-                .tensors = {{"weight", v.value("weight")}},
-                .call = "{indices}",
-                .heavy = true};
+  Raised r{.type = "nn.Embedding",
+           .args = {positional("num_embeddings", w[0]), positional("embedding_dim", w[1])},
+           .tensors = {{"weight", v.value("weight")}},
+           .call = "{indices}",
+           .heavy = true};
+  if (wraps_negative(v, w[0])) r.operand = v.definition(v.value("indices"), "aten::where.self")->value("other");
+  return r;
 }
 
 // weight and bias, one of them, or none.

@@ -127,7 +127,7 @@ void Raiser::add_call(const Node& node, std::vector<Step>& steps) {
     const auto raised = row->raise(v);
     if (!raised || (step.module = module(*raised, step)) < 0) continue;
     step.kind = Step::Kind::Module;
-    step.expr = fill(raised->call, v);
+    step.expr = raised->operand ? Expr{}.operand(raised->operand) : fill(raised->call, v, kLoosest);
     step.result = raised->result;
     break;
   }
@@ -255,7 +255,7 @@ bool Raiser::raise_region(const Node& node, Step& step) {
     if (assigns.size() != row.assigns.size()) continue;
     const auto raised = row.raise(view(*main));
     if (!raised) continue;
-    Expr call = fill(raised->call, view(*main));
+    Expr call = fill(raised->call, view(*main), kLoosest);
     // What the module is called with must be there outside of the region.
     bool outside = true;
     for (const Piece& piece : call.pieces)
@@ -289,7 +289,7 @@ void Raiser::find_loose_tensors(const std::vector<Step>& steps) {
     for (const auto& results : step.results) used.insert(used.end(), results.begin(), results.end());
     for (const Value v : used) {
       const ValueInfo& info = g_.info(v);
-      if (p_.leaf(v) || (info.leaf != LeafKind::Variable && info.leaf != LeafKind::Constant)) continue;
+      if (p_.leaf(v) || info.type.kind != Kind::Tensor || (info.leaf != LeafKind::Variable && info.leaf != LeafKind::Constant)) continue;
       if (info.leaf == LeafKind::Variable) {
         if (const auto it = owner_.find(info.index); it != owner_.end()) {
           p_.leaves[v.id] = {it->second.first, it->second.second};

@@ -38,7 +38,13 @@ std::string Renderer::value(Value v, int binds) const {
     const std::string text = step(*it->second, v, &precedence);
     return precedence < binds ? "(" + text + ")" : text;
   }
-  if (p_.graph->info(v).leaf == LeafKind::Training) return "self.training";
+  const ValueInfo& info = p_.graph->info(v);
+  if (info.leaf == LeafKind::Training) return "self.training";
+  if (info.leaf == LeafKind::Constant && info.type.kind != Kind::Tensor) {
+    const Array& array = p_.graph->constants[static_cast<size_t>(info.index)];
+    if (info.type.kind == Kind::Bool) return array.to_int64()[0] != 0 ? "True" : "False";
+    return info.type.kind == Kind::Int ? std::to_string(array.to_int64()[0]) : to_python(array.to_double()[0]);
+  }
   if (const Leaf* leaf = p_.leaf(v)) return access(leaf->module) + (leaf->key.empty() ? "" : "." + leaf->key);
   return "x";  // only while lengths are estimated
 }
