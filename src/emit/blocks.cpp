@@ -30,6 +30,8 @@ class Finder {
   const Module& first() const { return p_.modules[static_cast<size_t>(module_)]; }
   void prepare();
   double lines(size_t i) const;
+  bool same_layer(size_t a, size_t b) const;
+  ptrdiff_t step_before(size_t start) const;
   bool borders_ok(size_t start, size_t length) const;
   double alignment(size_t start, size_t length) const;
   bool periodic(size_t start, size_t length) const;
@@ -66,12 +68,25 @@ double Finder::lines(size_t i) const {
   return p_.modules[static_cast<size_t>(step.module)].heavy ? 2 : 1.5;
 }
 
+bool Finder::same_layer(size_t a, size_t b) const {
+  const Step &x = first().body[a], &y = first().body[b];
+  return !x.path.empty() && x.path == y.path && x.call == y.call;
+}
+
+// The step before a block that begins at `start`, views that its first layer takes of its input left out; -1: none.
+ptrdiff_t Finder::step_before(size_t start) const {
+  auto before = static_cast<ptrdiff_t>(start) - 1;
+  while (before >= 0 && first().body[start].kind == Step::Kind::Module && first().body[static_cast<size_t>(before)].kind == Step::Kind::Expr &&
+         same_layer(static_cast<size_t>(before), start))
+    --before;
+  return before;
+}
+
 // The parts of one layer stay together.
 bool Finder::borders_ok(size_t start, size_t length) const {
-  const std::vector<Step>& body = first().body;
-  const auto same_layer = [&](size_t a, size_t b) { return !body[a].path.empty() && body[a].path == body[b].path && body[a].call == body[b].call; };
-  if (start > 0 && same_layer(start - 1, start)) return false;
-  return start + length >= body.size() || !same_layer(start + length - 1, start + length);
+  const ptrdiff_t before = step_before(start);
+  if (before >= 0 && same_layer(static_cast<size_t>(before), start)) return false;
+  return start + length >= first().body.size() || !same_layer(start + length - 1, start + length);
 }
 
 size_t in_common(const std::vector<std::string>& a, const std::vector<std::string>& b) { return common_words({a, b}); }
@@ -81,7 +96,8 @@ double Finder::alignment(size_t start, size_t length) const {
   const std::vector<std::vector<std::string>> inside(names_.begin() + static_cast<ptrdiff_t>(start), names_.begin() + static_cast<ptrdiff_t>(start + length));
   if (std::any_of(inside.begin(), inside.end(), [](const auto& n) { return n.empty(); })) return 1;
   const size_t common = common_words(inside);
-  const size_t before = start > 0 ? in_common(names_[start - 1], inside.front()) : 0;
+  const ptrdiff_t previous = step_before(start);
+  const size_t before = previous >= 0 ? in_common(names_[static_cast<size_t>(previous)], inside.front()) : 0;
   const size_t behind = start + length < names_.size() ? in_common(names_[start + length], inside.back()) : 0;
   if (common > std::max(before, behind)) return 1.5;
   return std::max(before, behind) > common || common > 0 ? 0.4 : 1;
@@ -128,7 +144,8 @@ Candidate Finder::candidate(size_t start, size_t length, const std::vector<size_
     modules += first().body[i].kind == Step::Kind::Module;
   }
   const double most = static_cast<double>(others.size()) * (each - 2) * 1.5 + each;
-  if (modules < 2 || each < 4 || most < kLeastSaved || periodic(start, length)) return c;
+  if (modules < 2 || each < 4 || most < kLeastSaved) return c;
+  if (periodic(start, length) && alignment(start, length) <= 1) return c;
   const auto here = window_at(start, length);
   if (!here) return c;
   const std::vector<const Step*> code = steps_at(start, length);

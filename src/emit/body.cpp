@@ -213,12 +213,13 @@ std::string BodyPrinter::name_for(Value v, const Step& step, size_t i, const Use
   if (type.kind == Kind::List) return numbered("items");
   if (type.dtype == DType::Bool) return numbered("mask");
   if (const auto it = output_names.find(v.id); it != output_names.end()) return numbered(it->second);
-  for (const std::string& name : dying)
-    if (is_generic(name) && name != "n" && name != "mask" && free(name)) return name;
+  // What lives long is called by its module.
   const std::string source = source_name(step);
   const auto last = uses.last.find(v.id);
-  const bool lives_long = last != uses.last.end() && i < uses.statement.size() && uses.statement[last->second] > uses.statement[i] + kLongLived;
-  if (!source.empty() && source.size() < 32 && lives_long && uses.count.at(v.id) > 1) return numbered(source);
+  const size_t distance = last != uses.last.end() && i < uses.statement.size() ? uses.statement[last->second] - uses.statement[i] : 0;
+  if (!source.empty() && source.size() < 32 && distance > (comments_ ? 1 : kLongLived) && uses.count.at(v.id) > 1) return numbered(source);
+  for (const std::string& name : dying)
+    if (is_generic(name) && name != "n" && name != "mask" && free(name)) return name;
   // The parts of a layer are called by their own names ("query"), where those are words.
   const bool word = std::all_of(source.begin(), source.end(), [](unsigned char c) { return isalpha(c); });
   if (!source.empty() && by_parts && word && source.size() < 12) return numbered(source);

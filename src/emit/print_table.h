@@ -56,7 +56,7 @@ struct ModuleRow {
 };
 
 // `if training` regions that are one module. The then branch is one call, whose view `raise` sees; the else branch is
-// one call that agrees with it in `same`, or hands argument `passes` of it through.
+// one call that agrees with it in `same`, or hands the module's operand through (argument `passes`, or Raised::operand).
 struct RegionRow {
   std::string_view then_op, else_op;
   std::vector<std::string_view> same;
@@ -82,6 +82,9 @@ const HelperText* find_helper(const std::string& name);
 Expr spell(const NodeView& view, std::set<std::string>& helpers);
 // A spelling filled in.
 Expr fill(std::string_view spelling, const NodeView& view, int precedence = kAtom);
+
+// A tensor whose device (and perhaps dtype) the result has: an operand, or what the operands' sizes were taken of.
+Value tensor_at_hand(const NodeView& view);
 
 // The rows of each file.
 std::vector<OpRow> operator_rows();

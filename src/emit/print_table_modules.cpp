@@ -195,12 +195,10 @@ Optional frozen_batch_norm(const NodeView& v) {
   return r;
 }
 
-// noise_shape has ones where one decision counts for the whole axis.
-Optional dropout(const NodeView& v) {
-  const Value x = v.value("x");
-  const Arg* noise = v.node.arg("noise_shape");
+// `shape` has ones where one decision counts for the whole axis.
+Optional dropout_module(const NodeView& v, Value x, double rate, const Arg* noise) {
   const auto* shape = noise ? std::get_if<std::vector<IntArg>>(&noise->variant()) : nullptr;
-  Raised r{.type = "nn.Dropout", .args = {positional("p", v.number("rate"))}, .call = "{x}"};
+  Raised r{.type = "nn.Dropout", .args = {positional("p", rate)}, .operand = x};
   if (!shape) return r;
   const size_t rank = v.dims(x).size();
   if (shape->size() != rank) return std::nullopt;
@@ -218,6 +216,22 @@ Optional dropout(const NodeView& v) {
     return r;
   }
   return std::nullopt;
+}
+
+Optional dropout(const NodeView& v) { return dropout_module(v, v.value("x"), v.number("rate"), v.node.arg("noise_shape")); }
+
+// where(rand(shape) >= rate, x / (1 - rate), 0)
+Optional composed_dropout(const NodeView& v) {
+  const auto keep = v.definition(v.value("condition"), "aten::ge.Scalar");
+  const auto scaled = v.definition(v.value("self"), "aten::mul.Scalar");
+  const auto random = keep ? keep->definition(keep->value("self"), "aten::rand") : std::nullopt;
+  if (!keep || !scaled || !random) return std::nullopt;
+  const double rate = keep->number("other");
+  if (scaled->number("other") != 1 / (1 - rate)) return std::nullopt;
+  const ValueInfo& zero = v.graph.info(v.value("other"));
+  if (zero.leaf != LeafKind::Constant || !zero.type.dims.empty() || v.graph.constants[static_cast<size_t>(zero.index)].to_double()[0] != 0)
+    return std::nullopt;
+  return dropout_module(v, scaled->value("self"), rate, random->node.arg("size"));
 }
 
 Optional plain_dropout(const NodeView& v) {
@@ -258,6 +272,7 @@ const std::vector<RegionRow>& region_rows() {
        .raise = batch_norm},
       {.then_op = "midstream::stateless_dropout", .passes = "x", .raise = dropout, .random = true},
       {.then_op = "aten::dropout", .passes = "input", .raise = plain_dropout, .random = true},
+      {.then_op = "aten::where.self", .raise = composed_dropout, .random = true},
   };
   return *rows;
 }

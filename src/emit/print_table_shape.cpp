@@ -162,6 +162,25 @@ std::optional<Expr> cast(const NodeView& v) {
   }
 }
 
+// x.new_zeros(...) where a tensor of the same dtype is at hand.
+std::optional<Expr> filled(const NodeView& v, double number) {
+  const Value like = tensor_at_hand(v);
+  if (!like || v.type(like).dtype != v.type(v.node.outputs.at(0)).dtype || (number != 0 && number != 1)) return std::nullopt;
+  const auto* sizes = std::get_if<std::vector<IntArg>>(&v.node.arg("size")->variant());
+  if (!sizes) return std::nullopt;
+  Expr e;
+  e.operand(like, kAtom).text(number == 0 ? ".new_zeros(" : ".new_ones(");
+  for (size_t i = 0; i < sizes->size(); ++i) {
+    if (i) e.text(", ");
+    if (auto* n = std::get_if<int64_t>(&(*sizes)[i])) e.literal("size", *n);
+    else e.operand(std::get<Value>((*sizes)[i]));
+  }
+  return sizes->empty() ? e.text("())") : e.text(")");
+}
+std::optional<Expr> full(const NodeView& v) { return filled(v, v.number("fill_value", -1)); }
+std::optional<Expr> zeros(const NodeView& v) { return filled(v, 0); }
+std::optional<Expr> ones(const NodeView& v) { return filled(v, 1); }
+
 // x[rows] and x[:, columns] of aten::index.Tensor's list of optional indices.
 std::optional<Expr> index(const NodeView& v) {
   Expr e;
@@ -223,9 +242,9 @@ std::vector<OpRow> shape_rows() {
       {"aten::alias", {"{self}"}},
       {"aten::to.dtype", {}, kAtom, {}, cast},
       {"aten::sym_size.int", {}, kAtom, {}, size},
-      {"aten::zeros", {"torch.zeros({size}{, dtype}, device={device})"}},
-      {"aten::ones", {"torch.ones({size}{, dtype}, device={device})"}},
-      {"aten::full", {"torch.full({size}, {fill_value}{, dtype}, device={device})"}},
+      {"aten::zeros", {"torch.zeros({size}{, dtype}, device={device})"}, kAtom, {}, zeros},
+      {"aten::ones", {"torch.ones({size}{, dtype}, device={device})"}, kAtom, {}, ones},
+      {"aten::full", {"torch.full({size}, {fill_value}{, dtype}, device={device})"}, kAtom, {}, full},
       {"aten::zeros_like", {"torch.zeros_like({self}{, dtype})"}},
       {"aten::ones_like", {"torch.ones_like({self}{, dtype})"}},
       {"aten::full_like", {"torch.full_like({self}, {fill_value}{, dtype})"}},

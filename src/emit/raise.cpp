@@ -238,7 +238,7 @@ bool Raiser::matches(const RegionRow& row, const Node& region, const Node& main)
     assigns += node->kind == NodeKind::Assign;
   }
   if (assigns > row.assigns.size() || (assigns == 0 && region.outputs.size() != 1 + row.assigns.size() && region.outputs.size() != 1)) return false;
-  if (row.else_op.empty()) return else_block.results[0] == view(main).value(row.passes);
+  if (row.else_op.empty()) return true;  // what is handed through is known when the module is
   const Node* other = single_call(else_block, row.else_op);
   if (!other || else_block.nodes.size() != 1 || else_block.results[0] != other->outputs[0]) return false;
   return std::all_of(row.same.begin(), row.same.end(), [&](std::string_view name) { return same_arg(main, *other, name); });
@@ -255,7 +255,8 @@ bool Raiser::raise_region(const Node& node, Step& step) {
     if (assigns.size() != row.assigns.size()) continue;
     const auto raised = row.raise(view(*main));
     if (!raised) continue;
-    Expr call = fill(raised->call, view(*main), kLoosest);
+    if (row.else_op.empty() && node.blocks[1].results[0] != (raised->operand ? raised->operand : view(*main).value(row.passes))) continue;
+    Expr call = raised->operand ? Expr{}.operand(raised->operand) : fill(raised->call, view(*main), kLoosest);
     // What the module is called with must be there outside of the region.
     bool outside = true;
     for (const Piece& piece : call.pieces)

@@ -168,24 +168,6 @@ void put_arg(Expr& out, const NodeView& view, const Arg& arg, const Hole& hole, 
   out.text("None");
 }
 
-// A tensor whose device the result shall be on: an operand, or what the operands' sizes were taken of.
-Value tensor_at_hand(const NodeView& view) {
-  std::vector<const Node*> nodes{&view.node};
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    Value found;
-    for_each_operand(nodes[i]->args, [&](Value v) {
-      if (!found && view.graph.type(v).kind == Kind::Tensor) found = v;
-    });
-    if (found) return found;
-    for_each_operand(nodes[i]->args, [&](Value v) {
-      if (auto it = view.index.definitions.find(v.id); it != view.index.definitions.end()) nodes.push_back(it->second);
-    });
-  }
-  for (const Input& input : view.graph.inputs)
-    if (view.graph.type(input.value).kind == Kind::Tensor) return input.value;
-  return {};
-}
-
 // Does the spelling speak of every argument that is given, and is every argument that it needs there?
 bool fits(std::string_view spelling, const NodeView& view) {
   std::vector<std::string_view> spoken;
@@ -227,6 +209,23 @@ Expr fall_back(const NodeView& view) {
 }
 
 }  // namespace
+
+Value tensor_at_hand(const NodeView& view) {
+  std::vector<const Node*> nodes{&view.node};
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    Value found;
+    for_each_operand(nodes[i]->args, [&](Value v) {
+      if (!found && view.graph.type(v).kind == Kind::Tensor) found = v;
+    });
+    if (found) return found;
+    for_each_operand(nodes[i]->args, [&](Value v) {
+      if (auto it = view.index.definitions.find(v.id); it != view.index.definitions.end()) nodes.push_back(it->second);
+    });
+  }
+  for (const Input& input : view.graph.inputs)
+    if (view.graph.type(input.value).kind == Kind::Tensor) return input.value;
+  return {};
+}
 
 Expr fill(std::string_view spelling, const NodeView& view, int precedence) {
   Expr out;

@@ -22,6 +22,12 @@ BodyIndex::BodyIndex(const Program& program, const std::vector<Step>& body, cons
 
 namespace {
 
+// Host numbers are written where they are used.
+bool is_number(const Program& program, Value v) {
+  const ValueInfo& info = program.graph->info(v);
+  return info.leaf == LeafKind::Constant && info.type.kind != Kind::Tensor;
+}
+
 template <class T>
 void add_once(std::vector<T>& list, const T& item) {
   if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
@@ -47,7 +53,7 @@ Window window(const Program& program, const std::vector<Step>& body, const BodyI
   }
   for (const size_t i : steps) {
     for_each_use(body[i], [&](Value v) {
-      if (program.graph->info(v).leaf == LeafKind::Training) return;
+      if (program.graph->info(v).leaf == LeafKind::Training || is_number(program, v)) return;
       const auto def = index.defined.find(v.id);
       if (def != index.defined.end() && inside.contains(def->second)) return;
       if (const Leaf* leaf = program.leaf(v)) {
@@ -96,6 +102,8 @@ class Comparison {
     const bool training = p_.graph->info(a).leaf == LeafKind::Training;
     if (training != (p_.graph->info(b).leaf == LeafKind::Training)) return false;
     if (training) return true;
+    if (is_number(p_, a) || is_number(p_, b))
+      return is_number(p_, a) && is_number(p_, b) && same_constant(p_.graph->info(a).index, p_.graph->info(b).index);
     const auto it = forth_.find(a.id);
     if (it != forth_.end()) return it->second == b;
     if (back_.contains(b.id)) return false;
