@@ -62,8 +62,12 @@ static json dump(const Model& m) {
 
 int main(int argc, char** argv) {
   int failed = 0;
-  const bool quiet = argc > 2;
+  bool quiet = false;
   for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--quiet") {
+      quiet = true;
+      continue;
+    }
     try {
       const File file = read(argv[i]);
       json out = {{"format", file.format}, {"version", file.version}, {"keras3", file.keras3}, {"floatx", file.floatx},

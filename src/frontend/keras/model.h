@@ -80,7 +80,7 @@ struct Model {
 
 // Optimizer state in canonical form, whatever the file's slot order was.
 struct OptimizerState {
-  std::optional<int64_t> iterations;
+  std::optional<int64_t> iterations;  // batches seen, as the file has it (Keras 3: also with gradient accumulation)
   std::optional<FileArray> iterations_array, learning_rate;
   // weight array's `source` -> slot name ("momentum", "velocity", ...) -> array
   std::map<std::string, std::map<std::string, FileArray>> slots;
