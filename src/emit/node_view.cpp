@@ -21,6 +21,11 @@ GraphIndex::GraphIndex(const Graph& graph) {
   for (const Output& output : graph.outputs) ++uses[output.value.id];
 }
 
+Value GraphIndex::resolve(Value v) const {
+  for (auto it = aliases.find(v.id); it != aliases.end(); it = aliases.find(v.id)) v = it->second;
+  return v;
+}
+
 bool NodeView::is_used(size_t output) const {
   return output < node.outputs.size() && index.uses.contains(node.outputs[output].id);
 }
@@ -39,14 +44,16 @@ bool NodeView::has(std::string_view name) const {
 Value NodeView::value(std::string_view name) const {
   const Arg* a = node.arg(name);
   const Value* v = a ? std::get_if<Value>(&a->variant()) : nullptr;
-  return v ? *v : Value{};
+  return v ? index.resolve(*v) : Value{};
 }
 
 std::vector<Value> NodeView::values(std::string_view name) const {
   const Arg* a = node.arg(name);
   if (!a) return {};
-  if (auto* vs = std::get_if<std::vector<Value>>(&a->variant())) return *vs;
-  return {};
+  std::vector<Value> out;
+  if (auto* vs = std::get_if<std::vector<Value>>(&a->variant()))
+    for (const Value v : *vs) out.push_back(index.resolve(v));
+  return out;
 }
 
 int64_t NodeView::integer(std::string_view name, int64_t otherwise) const {

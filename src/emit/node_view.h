@@ -13,6 +13,9 @@ struct GraphIndex {
   explicit GraphIndex(const Graph& graph);
   std::unordered_map<int32_t, const Node*> definitions;
   std::unordered_map<int32_t, int> uses;  // results of blocks included
+  // Values that are others under another name: a variable's value after an assignment that a module makes by itself.
+  std::unordered_map<int32_t, Value> aliases;
+  Value resolve(Value v) const;
 };
 
 class NodeView {
@@ -23,7 +26,8 @@ class NodeView {
   const Node& node;
 
   bool has(std::string_view name) const;  // given, and not None
-  Value value(std::string_view name) const;  // null when absent or not one value
+  // Aliases are resolved. Null when absent or not one value.
+  Value value(std::string_view name) const;
   std::vector<Value> values(std::string_view name) const;
   int64_t integer(std::string_view name, int64_t otherwise = 0) const;
   double number(std::string_view name, double otherwise = 0) const;

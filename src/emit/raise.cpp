@@ -23,10 +23,7 @@ class Raiser {
       if (!consumed_.contains(node.get())) add(*node, steps);
     return steps;
   }
-  Value resolve(Value v) const {
-    for (auto it = alias_.find(v.id); it != alias_.end(); it = alias_.find(v.id)) v = it->second;
-    return v;
-  }
+  Value resolve(Value v) const { return index_.resolve(v); }
   void find_loose_tensors(const std::vector<Step>& steps);
   void report_unsupported() const;
 
@@ -51,7 +48,6 @@ class Raiser {
   GraphIndex index_;
   std::map<std::string, int> known_;            // what a module is -> module
   std::map<int, std::pair<int, std::string>> owner_;  // variable -> module and key
-  std::unordered_map<int32_t, Value> alias_;
   std::set<const Node*> consumed_;
   std::vector<std::string> unsupported_;
 };
@@ -163,9 +159,9 @@ void Raiser::add_assign(const Node& node, std::vector<Step>& steps) {
 void Raiser::inline_call(const Node& node, std::vector<Step>& steps) {
   const Block& body = node.blocks.at(0);
   const std::vector<Value> inputs = view(node).values("inputs");
-  for (size_t i = 0; i < body.args.size(); ++i) alias_[body.args[i].id] = inputs.at(i);
+  for (size_t i = 0; i < body.args.size(); ++i) index_.aliases[body.args[i].id] = inputs.at(i);
   for (Step& step : block(body)) steps.push_back(std::move(step));
-  for (size_t i = 0; i < node.outputs.size(); ++i) alias_[node.outputs[i].id] = body.results.at(i);
+  for (size_t i = 0; i < node.outputs.size(); ++i) index_.aliases[node.outputs[i].id] = body.results.at(i);
 }
 
 void Raiser::add_region(const Node& node, std::vector<Step>& steps) {
@@ -200,8 +196,9 @@ const Node* single_call(const Block& block, std::string_view op) {
   return found;
 }
 
-bool same_arg(const Node& a, const Node& b, std::string_view name) {
-  const Arg *x = a.arg(name), *y = b.arg(name);
+bool same_arg(const NodeView& a, const NodeView& b, std::string_view name) {
+  if (a.value(name) || b.value(name)) return a.value(name) == b.value(name);
+  const Arg *x = a.node.arg(name), *y = b.node.arg(name);
   if (!x || !y) return !x && !y;
   return x->variant() == y->variant();
 }
@@ -222,7 +219,7 @@ std::vector<const Node*> Raiser::assigns_of(const RegionRow& row, const Node& re
     for (const auto& node : region.blocks[0].nodes)
       if (node->kind == NodeKind::Assign && view(*node).value("variable") == variable && view(*node).value("value") == value) assign = node.get();
     for (size_t i = 1; i < region.outputs.size() && !assign; ++i)
-      if (region.blocks[0].results[i] == value && region.blocks[1].results[i] == variable) assign = outer_assign(region.outputs[i], variable);
+      if (region.blocks[0].results[i] == value && resolve(region.blocks[1].results[i]) == variable) assign = outer_assign(region.outputs[i], variable);
     if (!assign) return {};
     found.push_back(assign);
   }
@@ -232,16 +229,19 @@ std::vector<const Node*> Raiser::assigns_of(const RegionRow& row, const Node& re
 bool Raiser::matches(const RegionRow& row, const Node& region, const Node& main) const {
   const Block &then_block = region.blocks[0], &else_block = region.blocks[1];
   if (region.outputs.empty() || then_block.results[0] != main.outputs.at(0)) return false;
-  size_t assigns = 0;
-  for (const auto& node : then_block.nodes) {
+  for (const auto& node : then_block.nodes)
     if (node->kind == NodeKind::Region) return false;
-    assigns += node->kind == NodeKind::Assign;
+  // What comes out besides: values of variables after the module has assigned them.
+  for (size_t i = 1; i < region.outputs.size(); ++i) {
+    const auto assigned = [&](const auto& pair) {
+      return then_block.results[i] == main.outputs.at(static_cast<size_t>(pair.second)) && resolve(else_block.results[i]) == view(main).value(pair.first);
+    };
+    if (std::none_of(row.assigns.begin(), row.assigns.end(), assigned)) return false;
   }
-  if (assigns > row.assigns.size() || (assigns == 0 && region.outputs.size() != 1 + row.assigns.size() && region.outputs.size() != 1)) return false;
   if (row.else_op.empty()) return true;  // what is handed through is known when the module is
   const Node* other = single_call(else_block, row.else_op);
   if (!other || else_block.nodes.size() != 1 || else_block.results[0] != other->outputs[0]) return false;
-  return std::all_of(row.same.begin(), row.same.end(), [&](std::string_view name) { return same_arg(main, *other, name); });
+  return std::all_of(row.same.begin(), row.same.end(), [&](std::string_view name) { return same_arg(view(main), view(*other), name); });
 }
 
 bool Raiser::raise_region(const Node& node, Step& step) {
@@ -265,6 +265,7 @@ bool Raiser::raise_region(const Node& node, Step& step) {
     if (!outside || (step.module = module(*raised, step)) < 0) continue;
     step.kind = Step::Kind::Module;
     step.expr = std::move(call);
+    for (size_t i = 1; i < node.outputs.size(); ++i) index_.aliases[node.outputs[i].id] = resolve(node.blocks[1].results[i]);
     step.outputs.resize(1);
     consumed_.insert(assigns.begin(), assigns.end());
     resolve_all(step);
