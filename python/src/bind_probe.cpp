@@ -32,6 +32,7 @@ void bind_probe(py::module_& module) {
   m.def("loss", [](const std::string& description, bool keras3, const std::string& floatx, const std::string& activation,
                    const at::Tensor& y_true, const at::Tensor& y_pred, const OptionalTensor& mask,
                    const OptionalTensor& weight) {
+    py::gil_scoped_release released;
     return probe::loss(parsed(description), keras3, dtype(floatx), activation, y_true, y_pred, given(mask), given(weight));
   });
   m.def("metric", [](const std::string& description, bool keras3, const std::string& floatx,
@@ -44,6 +45,7 @@ void bind_probe(py::module_& module) {
     return probe::schedule(parsed(description), steps);
   });
   m.def("regularizer", [](const std::string& description, bool keras3, const at::Tensor& w) {
+    py::gil_scoped_release released;
     return probe::regularizer(parsed(description), keras3, w);
   });
   m.def("constraint", [](const std::string& description, bool keras3, const at::Tensor& w) {

@@ -45,6 +45,20 @@ constexpr std::string_view kFrozenBatchNorm = R"(class FrozenBatchNorm@(nn.Batch
     def train(self, mode: bool = True) -> "FrozenBatchNorm@":
         return super().train(False))";
 
+constexpr std::string_view kUnscaled = R"(class Unscaled@NAME(@BASE):
+    """Without the factor: only the bias is learned (Keras' scale=False)."""
+
+    def __init__(self, num_features: int, eps: float = 1e-05, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
+        self.register_parameter("weight", None))";
+
+constexpr std::string_view kUncentered = R"(class Uncentered@NAME(@BASE):
+    """Without the bias: only the factor is learned (Keras' center=False)."""
+
+    def __init__(self, num_features: int, eps: float = 1e-05, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
+        self.register_parameter("bias", None))";
+
 constexpr std::string_view kChannelDropout = R"(class ChannelDropout(nn.Dropout):
     """Drops whole channels of a channels-last tensor."""
 
@@ -56,20 +70,31 @@ constexpr std::string_view kDropout = R"(def dropout(x: Tensor, p: float, shape:
     """Dropout with one decision for all elements along an axis where `shape` is 1."""
     return x * F.dropout(x.new_ones(shape), p))";
 
+std::string replaced(std::string_view text, const std::string& word, const std::string& with) {
+  std::string out(text);
+  for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size())) out.replace(at, word.size(), with);
+  return out;
+}
+
+// Each BatchNorm, and its forms without factor or bias.
+void add_batch_norms(std::vector<HelperText>& out, const std::string& rank) {
+  const std::vector<std::pair<std::string, std::string_view>> bases{
+      {"BatchNorm", kBatchNorm}, {"SampleBatchNorm", kSampleBatchNorm}, {"FrozenBatchNorm", kFrozenBatchNorm}, {"TorchBatchNorm", {}}};
+  for (const auto& [stem, text] : bases) {
+    const std::string name = stem + rank, base = text.empty() ? "nn.BatchNorm" + rank : name;
+    if (!text.empty()) out.push_back({name, replaced(text, "@", rank), {}});
+    for (const auto& [prefix, form] : {std::pair<std::string, std::string_view>{"Unscaled", kUnscaled}, {"Uncentered", kUncentered}})
+      out.push_back({prefix + name, replaced(replaced(form, "@NAME", name), "@BASE", base), {name}});
+  }
+}
+
 std::vector<HelperText> own_helpers() {
   std::vector<HelperText> out{
       {"list_set", std::string(kListSet), {}},
       {"ChannelDropout", std::string(kChannelDropout), {}},
       {"dropout", std::string(kDropout), {}},
   };
-  const std::vector<std::pair<std::string, std::string_view>> per_rank{
-      {"BatchNorm", kBatchNorm}, {"SampleBatchNorm", kSampleBatchNorm}, {"FrozenBatchNorm", kFrozenBatchNorm}};
-  for (const std::string rank : {"1d", "2d", "3d"})
-    for (const auto& [name, text] : per_rank) {
-      std::string source(text);
-      for (size_t at = source.find('@'); at != std::string::npos; at = source.find('@')) source.replace(at, 1, rank);
-      out.push_back({name + rank, source, {}});
-    }
+  for (const std::string rank : {"1d", "2d", "3d"}) add_batch_norms(out, rank);
   return out;
 }
 

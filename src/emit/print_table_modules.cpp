@@ -160,15 +160,20 @@ Optional avg_pool(const NodeView& v) {
 std::string dimensions(const NodeView& v) { return std::to_string(std::max<int64_t>(1, v.rank("input") - 2)) + "d"; }
 
 bool statistics_are_variables(const NodeView& v) {
-  if (v.has("weight") != v.has("bias")) return false;
-  return v.is_variable(v.value("running_mean")) && v.is_variable(v.value("running_var")) &&
-         (!v.has("weight") || (v.is_variable(v.value("weight")) && v.is_variable(v.value("bias"))));
+  for (const char* name : {"weight", "bias"})
+    if (v.has(name) && !v.is_variable(v.value(name))) return false;
+  return v.is_variable(v.value("running_mean")) && v.is_variable(v.value("running_var"));
 }
 
+// `type` is nn.BatchNorm2d or a helper; helpers have forms without weight or bias.
 Raised batch_norm_module(const NodeView& v, std::string type) {
-  Raised r{.type = std::move(type)};
+  if (v.has("weight") != v.has("bias")) {
+    if (type.starts_with("nn.")) type = "Torch" + type.substr(3);
+    type = (v.has("weight") ? "Uncentered" : "Unscaled") + type;
+  }
+  Raised r{.type = type, .helper = type.starts_with("nn.") ? "" : type};
   r.args = {positional("num_features", v.dims(v.value("running_mean"))[0]), keyword("eps", v.number("eps", 1e-5), 1e-5)};
-  if (!v.has("weight")) r.args.push_back(text_argument("affine", "False"));
+  if (!v.has("weight") && !v.has("bias")) r.args.push_back(text_argument("affine", "False"));
   r.tensors = {{"weight", v.value("weight")}, {"bias", v.value("bias")},
                {"running_mean", v.value("running_mean"), true}, {"running_var", v.value("running_var"), true}};
   return r;
@@ -183,16 +188,13 @@ Optional batch_norm(const NodeView& v) {
   const char* type = correction == 1 ? "nn.BatchNorm" : correction == 0 ? "BatchNorm" : "SampleBatchNorm";
   Raised r = batch_norm_module(v, type + dimensions(v));
   r.args.insert(r.args.begin() + 2, keyword("momentum", complement(v.number("momentum")), 0.1));
-  if (correction != 1) r.helper = r.type;
   return r;
 }
 
 // Without a training branch: TensorFlow 2 runs a frozen BatchNormalization in inference mode.
 Optional frozen_batch_norm(const NodeView& v) {
   if (!statistics_are_variables(v) || v.flag("training")) return std::nullopt;
-  Raised r = batch_norm_module(v, "FrozenBatchNorm" + dimensions(v));
-  r.helper = r.type;
-  return r;
+  return batch_norm_module(v, "FrozenBatchNorm" + dimensions(v));
 }
 
 // `shape` has ones where one decision counts for the whole axis.

@@ -27,6 +27,9 @@ Type batch_type(const at::Tensor& t) {
 
 Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
     : file_(std::move(file)), lowered_(keras::lower(*file_, libtorch_dialect())) {
+  if (options.dtype && *options.dtype != floatx_of(*file_))
+    throw Error(ErrorKind::Unsupported, file_->path, "cannot be trained in another dtype than its own yet.");
+  start_random_streams(options.random_step);
   variables_ = std::make_shared<VariableStore>(lowered_.graph->variables);
   at::Device device(options.device);
   if (!device.is_cpu()) variables_->to(device);
@@ -34,6 +37,17 @@ Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
   wanted_targets_ = keras::wanted_targets(*file_);
   keras::restore_optimizer(*file_, *lowered_.host, *lowered_.graph->variables);
   if (!file_->compile.at("optimizer").is_null()) restore_optimizer();
+}
+
+// The counters of seeded random layers, which no file holds, start at `step`.
+void Trainer::start_random_streams(int64_t step) {
+  if (step == 0) return;
+  for (Variable& v : *lowered_.graph->variables) {
+    if (v.role != Role::Seed) continue;
+    std::vector<int64_t> state = v.initial.to_int64();
+    state.at(1) = step;
+    v.initial = Array::of<int64_t>(DType::Int64, {2}, std::move(state));
+  }
 }
 
 // Slots, step and learning rate of the file become the initial values of the optimizer's variables.

@@ -50,10 +50,9 @@ def torch_step(model: torch.nn.Module, inputs: list[torch.Tensor], cotangents: l
     model.train()
     loss = sum((y * torch.from_numpy(c)).sum() for y, c in zip(flat(model(*inputs)), cotangents, strict=True))
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=RATE)
-    if parameters and loss.requires_grad:
+    if parameters:
         loss.backward()
-        optimizer.step()
+        torch.optim.SGD(parameters, lr=RATE).step()
     model.eval()
 
 

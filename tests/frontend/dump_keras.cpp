@@ -42,7 +42,8 @@ static json dump(const WeightTree& tree) {
 }
 
 static json dump(const Model& m) {
-  json out = {{"name", m.name}, {"class_name", m.class_name}, {"input_names", m.input_names}, {"output_names", m.output_names}};
+  json out = {
+      {"name", m.name}, {"class_name", m.class_name}, {"input_names", m.input_names}, {"output_names", m.output_names}};
   for (const TensorRef& r : m.inputs) out["inputs"].push_back(dump(r)["ref"]);
   for (const TensorRef& r : m.outputs) out["outputs"].push_back(dump(r)["ref"]);
   for (const SourceLayer& l : m.layers) {
@@ -70,12 +71,14 @@ int main(int argc, char** argv) {
     }
     try {
       const File file = read(argv[i]);
-      json out = {{"format", file.format}, {"version", file.version}, {"keras3", file.keras3}, {"floatx", file.floatx},
-                  {"model", dump(file.model)}, {"compile", file.compile}};
+      json out = {{"format", file.format}, {"version", file.version},   {"keras3", file.keras3},
+                  {"floatx", file.floatx}, {"model", dump(file.model)}, {"compile", file.compile}};
       if (file.optimizer)
         for (const FileArray& a : file.optimizer->all) out["optimizer"].push_back(dump(a));
-      if (quiet) fmt::print("ok {}\n", argv[i]);
-      else fmt::print("{}\n", out.dump(1));
+      if (quiet)
+        fmt::print("ok {}\n", argv[i]);
+      else
+        fmt::print("{}\n", out.dump(1));
     } catch (const Error& e) {
       fmt::print("error {}: {}\n", to_string(e.kind()), e.what());
       failed = 1;

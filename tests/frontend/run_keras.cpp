@@ -1,6 +1,6 @@
-// Runs a Keras file on arrays, for the tests: run_keras FILE IN.npz OUT.npz [training]. IN holds x0, x1, ... in the order
-// of the model's inputs. OUT gets y0, ..., and after a training run the state of every variable as "variable:<name>".
-// Prints as JSON: the trainable variables in order, where each came from, and the optimizer's slots.
+// Runs a Keras file on arrays, for the tests: run_keras FILE IN.npz OUT.npz [training]. IN holds x0, x1, ... in the
+// order of the model's inputs. OUT gets y0, ..., and after a training run the state of every variable as
+// "variable:<name>". Prints as JSON: the trainable variables in order, where each came from, and the optimizer's slots.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -45,7 +45,8 @@ int main(int argc, char** argv) {
       out["trainable"].push_back({{"name", name}, {"source", v.source}, {"slots", slots}});
     }
     if (file.optimizer && file.optimizer->iterations) out["iterations"] = *file.optimizer->iterations;
-    for (const auto& rule : model.host->regularizers) out["regularizers"].push_back({{"variable", rule.variable}, {"config", rule.config}});
+    for (const auto& rule : model.host->regularizers)
+      out["regularizers"].push_back({{"variable", rule.variable}, {"config", rule.config}});
     out["losses"] = model.host->losses.size();
     if (argc > 3) {
       auto store = std::make_shared<VariableStore>(model.graph->variables);
@@ -59,7 +60,8 @@ int main(int argc, char** argv) {
       }
       NamedArrays results;
       const auto outputs = executor.run(inputs);
-      for (size_t i = 0; i < outputs.size(); ++i) results.emplace_back(fmt::format("y{}", i), to_array(outputs[i].detach().contiguous()));
+      for (size_t i = 0; i < outputs.size(); ++i)
+        results.emplace_back(fmt::format("y{}", i), to_array(outputs[i].detach().contiguous()));
       if (training)
         for (const Variable& v : variables)
           results.emplace_back("variable:" + v.name, to_array(to_source(v, store->tensor(v.name)).detach()));

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from helpers.compare import Comparison, as_array
-from helpers.oracle import floatx, is_legacy, keras, load_model, tf, variable_name
+from helpers.oracle import floatx, keras, load_model, tf, variable_name
 
 TOLERANCE = 1e-12
 # A gradient that is zero in exact arithmetic (of a bias before a BatchNormalization, say) is rounding noise in both
@@ -200,14 +200,15 @@ def as_array_or_zeros(gradient, like) -> np.ndarray:
 def parameters_of(module, variables, core_model) -> list[tuple[str, object]]:
     """(name, tensor) of midstream's parameters in the order of Keras' trainable variables, found by name.
 
-    Keras 2 names variables without the models around them, and not always once: there the values find them.
+    Keras 2 names variables without the models around them, and not always once, and Keras 3 puts a Sequential's name
+    before those that it reads from an .h5 file: there the values find them.
     """
     names = [variable_name(v) for v in variables]
     parameters = core_model.parameters()
     if sorted(names) == sorted(parameters):
         return [(name, parameters[name]) for name in names]
     wanted, has = f"expected {sorted(names)}", f"parameters {sorted(parameters)}"
-    assert is_legacy(module) and len(names) == len(parameters), f"{has}, {wanted}"
+    assert len(names) == len(parameters), f"{has}, {wanted}"
     found, left = [], dict(parameters)
     for variable in variables:
         value = as_array(variable)

@@ -98,5 +98,6 @@ def test_layer_normalization_of_unsorted_axes():
 
 
 @pytest.mark.parametrize("axis", [-1, 1, (1, 2)], ids=str)
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
 def test_rms_scaling(axis):
     same_as_keras(outputs_of((5, 4), lambda k: k.layers.LayerNormalization(axis=axis, rms_scaling=True)))

@@ -11,21 +11,22 @@
 //                   null or {"class_name", "config"}. Entries about the input's shape are dropped (InputLayer keeps
 //                   "batch_shape", with null where unknown), and so are those without influence on results
 //                   (implementation, time_major=false, build hints). activity_regularizer is there only if not null.
-//   activations     "silu" for "swish"; "hard_silu" for "hard_swish"; "hard_sigmoid_keras2": clip(0.2 x + 0.5, 0, 1), what
+//   activations     "silu" for "swish"; "hard_silu" for "hard_swish"; "hard_sigmoid_keras2": clip(0.2 x + 0.5, 0, 1),
+//   what
 //                   Keras 1 and 2 mean by "hard_sigmoid".
 //   BatchNormalization
 //     axis                     one integer
-//     variance                 what goes into moving_variance in training: "biased" (Keras 3, tf.keras); "sample" (Keras
+//     variance                 what goes into moving_variance in training: "biased" (Keras 3, tf.keras); "sample"
+//     (Keras
 //                              1 and external Keras 2: biased * n / (n - (1 + epsilon)), n elements per channel)
 //     fused_unbiased_if_rank   ranks of input for which tf.keras took its fused kernel, which stores the unbiased
-//                              variance (n / (n - 1)): [4, 5] for float16 and float32 layers of tf.keras, absent otherwise.
-//                              For these ranks it wins over `variance`.
+//                              variance (n / (n - 1)): [4, 5] for float16 and float32 layers of tf.keras, absent
+//                              otherwise. For these ranks it wins over `variance`.
 //     frozen_runs_inference    false: a layer with trainable=false still normalizes with the batch's statistics in
 //                              training (external Keras, Keras 1); absent: true
 //   GRU, GRUCell    reset_after: always there
-//   LSTM, GRU, SimpleRNN, RNN   zero_output_for_mask, return_sequences, ...: as in Keras 3; absent means Keras 3's default
-//   LeakyReLU       negative_slope (Keras 2: alpha)
-//   Conv1D, Conv2D, Conv3D, Conv2DTranspose, ConvLSTM2D
+//   LSTM, GRU, SimpleRNN, RNN   zero_output_for_mask, return_sequences, ...: as in Keras 3; absent means Keras 3's
+//   default LeakyReLU       negative_slope (Keras 2: alpha) Conv1D, Conv2D, Conv3D, Conv2DTranspose, ConvLSTM2D
 //     kernel_flipped   true: written by the Theano backend, whose kernels are turned by 180 degrees; else absent
 //     kernel_layout    "oihw": Keras 1's kernels for dim_ordering "th"; else absent
 //   random layers   seed: an integer only where the stream can be followed (Keras 3); null otherwise
@@ -38,9 +39,9 @@
 //     rules              "keras3", "tf_keras" (2.11 and later), "optimizer_v2" (tf.keras up to 2.10 and .legacy),
 //                        "keras2" (external Keras, Keras 1): whose update formulas
 //     decay              of the old optimizers: lr / (1 + decay * iterations); absent when 0
-//   losses          null or {"class_name", "config"}: classes only ("mse" -> MeanSquaredError); reduction and name there
-//   loss_weights    numbers, 1 where not given; null if the file has none
-//   metrics         for each output a list of {"class_name", "config"}; config.name is the name that Keras prints, output's
+//   losses          null or {"class_name", "config"}: classes only ("mse" -> MeanSquaredError); reduction and name
+//   there loss_weights    numbers, 1 where not given; null if the file has none metrics         for each output a list
+//   of {"class_name", "config"}; config.name is the name that Keras prints, output's
 //                   name included. The class is "accuracy" or "crossentropy" (lower case) where Keras decides by the
 //                   data: see resolve_by_shape.
 //   A function that is not Keras' own stays {"class_name": its name, "config": {}, "custom": true}.
@@ -54,9 +55,9 @@ namespace midstream::keras {
 
 // Which Keras wrote the file.
 struct WrittenBy {
-  std::string version;      // "2.2.4-tf"; "" when unknown
+  std::string version;  // "2.2.4-tf"; "" when unknown
   int major = 3, minor = 0;
-  bool tensorflow = false;  // tf.keras / tf_keras, or Keras 3
+  bool tensorflow = false;   // tf.keras / tf_keras, or Keras 3
   std::string backend = {};  // "tensorflow", "theano", ...; "" where the file does not say
   bool keras3() const { return major >= 3; }
   bool external() const { return !keras3() && !tensorflow; }  // the keras package up to 2.3, any backend
@@ -95,8 +96,8 @@ struct TrainableWeight {
 // fits. Weights that were never trained stay without slots.
 void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable);
 
-// The runs in which Keras 3 and tf_keras (2.11 and later) keep an optimizer's slots: a run goes once over the variables and
-// holds all of its slots for each. {"momentum", "velocity"} is one run, interleaved.
+// The runs in which Keras 3 and tf_keras (2.11 and later) keep an optimizer's slots: a run goes once over the variables
+// and holds all of its slots for each. {"momentum", "velocity"} is one run, interleaved.
 std::vector<std::vector<std::string>> slot_runs(const std::string& optimizer, const json& config);
 
 // Python's snake_case of a class name, as Keras makes it: "Conv2D" -> "conv2d", "LeakyReLU" -> "leaky_re_lu".

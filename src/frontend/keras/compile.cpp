@@ -1,8 +1,9 @@
 // compile() as the file has it -> one item per output; see canonical.h.
+#include "frontend/keras/compile.h"
+
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "frontend/keras/compile.h"
 
 namespace midstream::keras {
 namespace {
@@ -24,14 +25,16 @@ json per_output(const json& given, const Model& model, const char* what) {
       bool known = false;
       for (size_t i = 0; i < n; ++i) known |= key == model.output_names[i] || key == model.outputs[i].layer;
       if (!known)
-        throw Error(ErrorKind::Mismatch, model.name, fmt::format("compile() names an output '{}' in {}, but the outputs are {}.",
-                                                                 key, what, fmt::join(model.output_names, ", ")));
+        throw Error(ErrorKind::Mismatch, model.name,
+                    fmt::format("compile() names an output '{}' in {}, but the outputs are {}.", key, what,
+                                fmt::join(model.output_names, ", ")));
     }
     return out;
   }
   if (given.is_array() && given.size() == 1 && given[0].is_array() && n == 1) return given;
   if (given.is_array())
-    throw Error(ErrorKind::Mismatch, model.name, fmt::format("compile() gives {} {}, the model has {} outputs.", given.size(), what, n));
+    throw Error(ErrorKind::Mismatch, model.name,
+                fmt::format("compile() gives {} {}, the model has {} outputs.", given.size(), what, n));
   for (size_t i = 0; i < n; ++i) out.push_back(given);  // one for all
   return out;
 }

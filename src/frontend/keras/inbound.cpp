@@ -13,7 +13,8 @@ struct Reader {
   std::string layer;
 
   [[noreturn]] void bad(const json& v) const {
-    throw Error(ErrorKind::BadFile, layer, "its inbound_nodes are not of a known form: " + v.dump().substr(0, 120) + ".");
+    throw Error(ErrorKind::BadFile, layer,
+                "its inbound_nodes are not of a known form: " + v.dump().substr(0, 120) + ".");
   }
 
   CallArg keras3(const json& v) const {
@@ -64,7 +65,8 @@ struct Reader {
     return nest(v, [&](const json& item) { return keras2_input(item, kwargs); });
   }
   CallArg keras2_kwarg(const json& v) const {
-    if (is_ref(v, 3) && (v[0] == "_CONSTANT_VALUE" || layers.contains(v[0].get<std::string>()))) return ref_or_constant(v);
+    if (is_ref(v, 3) && (v[0] == "_CONSTANT_VALUE" || layers.contains(v[0].get<std::string>())))
+      return ref_or_constant(v);
     return nest(v, [this](const json& item) { return keras2_kwarg(item); });
   }
 
@@ -86,8 +88,10 @@ struct Reader {
 }  // namespace
 
 TensorRef read_tensor_ref(const json& ref, const std::string& where) {
-  if (!ref.is_array() || ref.size() < 3 || !ref[0].is_string() || !ref[1].is_number_integer() || !ref[2].is_number_integer())
-    throw Error(ErrorKind::BadFile, where, "a tensor is given as [layer, node, tensor], seen: " + ref.dump().substr(0, 120) + ".");
+  if (!ref.is_array() || ref.size() < 3 || !ref[0].is_string() || !ref[1].is_number_integer() ||
+      !ref[2].is_number_integer())
+    throw Error(ErrorKind::BadFile, where,
+                "a tensor is given as [layer, node, tensor], seen: " + ref.dump().substr(0, 120) + ".");
   return {ref[0].get<std::string>(), ref[1].get<int>(), ref[2].get<int>()};
 }
 

@@ -11,17 +11,29 @@ using nlohmann::json;
 namespace {
 
 const std::map<std::string, std::string>& renamed_entries() {
-  static const std::map<std::string, std::string> names{
-      {"nb_filter", "filters"},        {"border_mode", "padding"},       {"bias", "use_bias"},
-      {"init", "kernel_initializer"},  {"inner_init", "recurrent_initializer"},
-      {"W_regularizer", "kernel_regularizer"},      {"b_regularizer", "bias_regularizer"},
-      {"U_regularizer", "recurrent_regularizer"},   {"W_constraint", "kernel_constraint"},
-      {"b_constraint", "bias_constraint"},          {"inner_activation", "recurrent_activation"},
-      {"dropout_W", "dropout"},        {"dropout_U", "recurrent_dropout"},
-      {"pool_length", "pool_size"},    {"filter_length", "kernel_size"},  {"subsample_length", "strides"},
-      {"subsample", "strides"},        {"stride", "strides"},             {"atrous_rate", "dilation_rate"},
-      {"gamma_init", "gamma_initializer"},          {"beta_init", "beta_initializer"},
-      {"sigma", "stddev"},             {"length", "size"}};
+  static const std::map<std::string, std::string> names{{"nb_filter", "filters"},
+                                                        {"border_mode", "padding"},
+                                                        {"bias", "use_bias"},
+                                                        {"init", "kernel_initializer"},
+                                                        {"inner_init", "recurrent_initializer"},
+                                                        {"W_regularizer", "kernel_regularizer"},
+                                                        {"b_regularizer", "bias_regularizer"},
+                                                        {"U_regularizer", "recurrent_regularizer"},
+                                                        {"W_constraint", "kernel_constraint"},
+                                                        {"b_constraint", "bias_constraint"},
+                                                        {"inner_activation", "recurrent_activation"},
+                                                        {"dropout_W", "dropout"},
+                                                        {"dropout_U", "recurrent_dropout"},
+                                                        {"pool_length", "pool_size"},
+                                                        {"filter_length", "kernel_size"},
+                                                        {"subsample_length", "strides"},
+                                                        {"subsample", "strides"},
+                                                        {"stride", "strides"},
+                                                        {"atrous_rate", "dilation_rate"},
+                                                        {"gamma_init", "gamma_initializer"},
+                                                        {"beta_init", "beta_initializer"},
+                                                        {"sigma", "stddev"},
+                                                        {"length", "size"}};
   return names;
 }
 
@@ -35,12 +47,17 @@ bool is_keras1(const json& config) {
 }  // namespace
 
 std::string keras1_class(const std::string& class_name) {
-  static const std::map<std::string, std::string> names{
-      {"Convolution1D", "Conv1D"}, {"Convolution2D", "Conv2D"}, {"Convolution3D", "Conv3D"},
-      {"Deconvolution2D", "Conv2DTranspose"}, {"Deconvolution3D", "Conv3DTranspose"},
-      {"Convolution2DTranspose", "Conv2DTranspose"}, {"Convolution3DTranspose", "Conv3DTranspose"},
-      {"SeparableConvolution1D", "SeparableConv1D"}, {"SeparableConvolution2D", "SeparableConv2D"},
-      {"AtrousConvolution1D", "Conv1D"}, {"AtrousConvolution2D", "Conv2D"}};
+  static const std::map<std::string, std::string> names{{"Convolution1D", "Conv1D"},
+                                                        {"Convolution2D", "Conv2D"},
+                                                        {"Convolution3D", "Conv3D"},
+                                                        {"Deconvolution2D", "Conv2DTranspose"},
+                                                        {"Deconvolution3D", "Conv3DTranspose"},
+                                                        {"Convolution2DTranspose", "Conv2DTranspose"},
+                                                        {"Convolution3DTranspose", "Conv3DTranspose"},
+                                                        {"SeparableConvolution1D", "SeparableConv1D"},
+                                                        {"SeparableConvolution2D", "SeparableConv2D"},
+                                                        {"AtrousConvolution1D", "Conv1D"},
+                                                        {"AtrousConvolution2D", "Conv2D"}};
   auto it = names.find(class_name);
   return it == names.end() ? class_name : it->second;
 }
@@ -55,8 +72,9 @@ json keras1_config(const std::string& class_name, const json& config) {
       out["rate"] = value;
     } else if (key == "output_dim") {
       out["units"] = value;
-    } else if (key == "nb_row" || key == "nb_col" || key == "kernel_dim1" || key == "kernel_dim2" || key == "kernel_dim3" ||
-               key == "forget_bias_init" || (key == "mode" && class_name == "BatchNormalization")) {
+    } else if (key == "nb_row" || key == "nb_col" || key == "kernel_dim1" || key == "kernel_dim2" ||
+               key == "kernel_dim3" || key == "forget_bias_init" ||
+               (key == "mode" && class_name == "BatchNormalization")) {
       continue;
     } else if (key == "length" && class_name != "UpSampling1D") {
       out[key] = value;

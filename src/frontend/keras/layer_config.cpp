@@ -24,14 +24,16 @@ std::string dtype_name(const json& dtype) {
 
 // Entries without influence on results, or about a shape that the inputs tell.
 bool is_noise(const std::string& class_name, const std::string& key, const json& value) {
-  static const std::set<std::string> always{"batch_input_shape", "input_shape", "input_length", "build_input_shape",
-                                            "implementation", "consume_less", "autocast", "registered_name", "module",
-                                            "num_constants", "input_dtype", "query_shape", "key_shape", "value_shape"};
+  static const std::set<std::string> always{
+      "batch_input_shape", "input_shape",     "input_length", "build_input_shape", "implementation", "consume_less",
+      "autocast",          "registered_name", "module",       "num_constants",     "input_dtype",    "query_shape",
+      "key_shape",         "value_shape"};
   if (class_name == "InputLayer" || class_name == "Lambda") return false;
   if (always.contains(key)) return true;
   if (key == "input_dim") return class_name != "Embedding";
-  static const std::set<std::string> if_off{"time_major", "sparse", "ragged", "quantization_config", "lora_rank",
-                                            "synchronized", "renorm", "activity_regularizer", "virtual_batch_size"};
+  static const std::set<std::string> if_off{"time_major",        "sparse",       "ragged", "quantization_config",
+                                            "lora_rank",         "synchronized", "renorm", "activity_regularizer",
+                                            "virtual_batch_size"};
   const bool off = value.is_null() || (value.is_boolean() && !value.get<bool>());
   if (if_off.contains(key) && off) return true;
   if (key == "groups" && class_name.starts_with("Depthwise")) return true;
@@ -93,8 +95,8 @@ bool is_convolution(const std::string& class_name) {
 }
 
 bool is_random(const std::string& class_name) {
-  static const std::set<std::string> names{"Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-                                           "GaussianNoise", "GaussianDropout", "AlphaDropout"};
+  static const std::set<std::string> names{"Dropout",       "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+                                           "GaussianNoise", "GaussianDropout",  "AlphaDropout"};
   return names.contains(class_name);
 }
 
@@ -112,7 +114,8 @@ void by_class(const std::string& class_name, json& c, const json& original, cons
     if (by.major == 1 && c.value("data_format", std::string()) == "channels_first") c["kernel_layout"] = "oihw";
   }
   // A generator object instead of a number.
-  if (c.contains("seed") && c["seed"].is_object()) c["seed"] = c["seed"].value("config", json::object()).value("seed", json());
+  if (c.contains("seed") && c["seed"].is_object())
+    c["seed"] = c["seed"].value("config", json::object()).value("seed", json());
   if (!by.keras3() && (is_random(class_name) || c.contains("seed"))) c["seed"] = nullptr;
 }
 
@@ -150,11 +153,16 @@ json canonical_layer_config(const std::string& class_name, const json& config, c
   for (const auto& [key, value] : words.items()) {
     if (is_noise(class_name, key, value) || key == "dtype") continue;
     const std::string k = key;
-    if (k == "activation" || k.ends_with("_activation")) c[k] = canonical_activation(value, by);
-    else if (k.ends_with("_regularizer") || k == "activity_regularizer") c[k] = canonical_regularizer(value);
-    else if (k.ends_with("_constraint")) c[k] = canonical_constraint(value);
-    else if (class_name == "Lambda") c[k] = value;
-    else c[k] = canonical_object(json{{k, value}}, by).at(k);
+    if (k == "activation" || k.ends_with("_activation"))
+      c[k] = canonical_activation(value, by);
+    else if (k.ends_with("_regularizer") || k == "activity_regularizer")
+      c[k] = canonical_regularizer(value);
+    else if (k.ends_with("_constraint"))
+      c[k] = canonical_constraint(value);
+    else if (class_name == "Lambda")
+      c[k] = value;
+    else
+      c[k] = canonical_object(json{{k, value}}, by).at(k);
   }
   if (c.contains("activity_regularizer") && c["activity_regularizer"].is_null()) c.erase("activity_regularizer");
   json dtype = words.value("dtype", json(nullptr));

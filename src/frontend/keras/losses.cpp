@@ -7,22 +7,50 @@
 namespace midstream::keras {
 namespace {
 
-const char* const kLosses[] = {
-    "BinaryCrossentropy", "BinaryFocalCrossentropy", "CTC", "CategoricalCrossentropy", "CategoricalFocalCrossentropy",
-    "CategoricalGeneralizedCrossEntropy", "CategoricalHinge", "Circle", "CosineSimilarity", "Dice", "Hinge", "Huber",
-    "KLDivergence", "LogCosh", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError",
-    "MeanSquaredLogarithmicError", "Poisson", "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky"};
+const char* const kLosses[] = {"BinaryCrossentropy",
+                               "BinaryFocalCrossentropy",
+                               "CTC",
+                               "CategoricalCrossentropy",
+                               "CategoricalFocalCrossentropy",
+                               "CategoricalGeneralizedCrossEntropy",
+                               "CategoricalHinge",
+                               "Circle",
+                               "CosineSimilarity",
+                               "Dice",
+                               "Hinge",
+                               "Huber",
+                               "KLDivergence",
+                               "LogCosh",
+                               "MeanAbsoluteError",
+                               "MeanAbsolutePercentageError",
+                               "MeanSquaredError",
+                               "MeanSquaredLogarithmicError",
+                               "Poisson",
+                               "SparseCategoricalCrossentropy",
+                               "SquaredHinge",
+                               "Tversky"};
 
 const std::map<std::string, std::string>& by_function() {
   static const std::map<std::string, std::string> names = [] {
-    std::map<std::string, std::string> out{
-        {"bce", "BinaryCrossentropy"}, {"BCE", "BinaryCrossentropy"}, {"kld", "KLDivergence"}, {"KLD", "KLDivergence"},
-        {"kl_divergence", "KLDivergence"}, {"kullback_leibler_divergence", "KLDivergence"},
-        {"mae", "MeanAbsoluteError"}, {"MAE", "MeanAbsoluteError"}, {"mse", "MeanSquaredError"},
-        {"MSE", "MeanSquaredError"}, {"mape", "MeanAbsolutePercentageError"}, {"MAPE", "MeanAbsolutePercentageError"},
-        {"msle", "MeanSquaredLogarithmicError"}, {"MSLE", "MeanSquaredLogarithmicError"}, {"logcosh", "LogCosh"},
-        {"log_cosh", "LogCosh"}, {"huber_loss", "Huber"}, {"cosine_proximity", "CosineSimilarity"},
-        {"cosine", "CosineSimilarity"}};
+    std::map<std::string, std::string> out{{"bce", "BinaryCrossentropy"},
+                                           {"BCE", "BinaryCrossentropy"},
+                                           {"kld", "KLDivergence"},
+                                           {"KLD", "KLDivergence"},
+                                           {"kl_divergence", "KLDivergence"},
+                                           {"kullback_leibler_divergence", "KLDivergence"},
+                                           {"mae", "MeanAbsoluteError"},
+                                           {"MAE", "MeanAbsoluteError"},
+                                           {"mse", "MeanSquaredError"},
+                                           {"MSE", "MeanSquaredError"},
+                                           {"mape", "MeanAbsolutePercentageError"},
+                                           {"MAPE", "MeanAbsolutePercentageError"},
+                                           {"msle", "MeanSquaredLogarithmicError"},
+                                           {"MSLE", "MeanSquaredLogarithmicError"},
+                                           {"logcosh", "LogCosh"},
+                                           {"log_cosh", "LogCosh"},
+                                           {"huber_loss", "Huber"},
+                                           {"cosine_proximity", "CosineSimilarity"},
+                                           {"cosine", "CosineSimilarity"}};
     for (const char* name : kLosses) {
       out[name] = name;
       out.emplace(to_snake_case(name), name);

@@ -11,28 +11,76 @@
 namespace midstream::keras {
 namespace {
 
-const char* const kMetrics[] = {
-    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
-    "CategoricalCrossentropy", "CategoricalHinge", "ConcordanceCorrelation", "CosineSimilarity", "F1Score", "FBetaScore",
-    "FalseNegatives", "FalsePositives", "Hinge", "IoU", "KLDivergence", "LogCoshError", "Mean", "MeanAbsoluteError",
-    "MeanAbsolutePercentageError", "MeanIoU", "MeanSquaredError", "MeanSquaredLogarithmicError", "OneHotIoU",
-    "OneHotMeanIoU", "PearsonCorrelation", "Poisson", "Precision", "PrecisionAtRecall", "R2Score", "Recall",
-    "RecallAtPrecision", "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "SquaredHinge", "Sum",
-    "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives"};
+const char* const kMetrics[] = {"AUC",
+                                "Accuracy",
+                                "BinaryAccuracy",
+                                "BinaryCrossentropy",
+                                "BinaryIoU",
+                                "CategoricalAccuracy",
+                                "CategoricalCrossentropy",
+                                "CategoricalHinge",
+                                "ConcordanceCorrelation",
+                                "CosineSimilarity",
+                                "F1Score",
+                                "FBetaScore",
+                                "FalseNegatives",
+                                "FalsePositives",
+                                "Hinge",
+                                "IoU",
+                                "KLDivergence",
+                                "LogCoshError",
+                                "Mean",
+                                "MeanAbsoluteError",
+                                "MeanAbsolutePercentageError",
+                                "MeanIoU",
+                                "MeanSquaredError",
+                                "MeanSquaredLogarithmicError",
+                                "OneHotIoU",
+                                "OneHotMeanIoU",
+                                "PearsonCorrelation",
+                                "Poisson",
+                                "Precision",
+                                "PrecisionAtRecall",
+                                "R2Score",
+                                "Recall",
+                                "RecallAtPrecision",
+                                "RootMeanSquaredError",
+                                "SensitivityAtSpecificity",
+                                "SparseCategoricalAccuracy",
+                                "SparseCategoricalCrossentropy",
+                                "SparseTopKCategoricalAccuracy",
+                                "SpecificityAtSensitivity",
+                                "SquaredHinge",
+                                "Sum",
+                                "TopKCategoricalAccuracy",
+                                "TrueNegatives",
+                                "TruePositives"};
 
 const std::map<std::string, std::string>& by_name() {
   static const std::map<std::string, std::string> names = [] {
-    std::map<std::string, std::string> out{
-        {"bce", "BinaryCrossentropy"}, {"BCE", "BinaryCrossentropy"}, {"mae", "MeanAbsoluteError"},
-        {"MAE", "MeanAbsoluteError"}, {"mse", "MeanSquaredError"}, {"MSE", "MeanSquaredError"},
-        {"mape", "MeanAbsolutePercentageError"}, {"MAPE", "MeanAbsolutePercentageError"},
-        {"msle", "MeanSquaredLogarithmicError"}, {"MSLE", "MeanSquaredLogarithmicError"},
-        {"kld", "KLDivergence"}, {"KLD", "KLDivergence"}, {"kl_divergence", "KLDivergence"},
-        {"kullback_leibler_divergence", "KLDivergence"}, {"logcosh", "LogCoshError"}, {"log_cosh", "LogCoshError"},
-        {"cosine_proximity", "CosineSimilarity"}, {"acc", "accuracy"}, {"accuracy", "accuracy"},
-        {"ce", "crossentropy"}, {"crossentropy", "crossentropy"}, {"rmse", "RootMeanSquaredError"},
-        {"categorical_crossentropy", "CategoricalCrossentropy"}};
+    std::map<std::string, std::string> out{{"bce", "BinaryCrossentropy"},
+                                           {"BCE", "BinaryCrossentropy"},
+                                           {"mae", "MeanAbsoluteError"},
+                                           {"MAE", "MeanAbsoluteError"},
+                                           {"mse", "MeanSquaredError"},
+                                           {"MSE", "MeanSquaredError"},
+                                           {"mape", "MeanAbsolutePercentageError"},
+                                           {"MAPE", "MeanAbsolutePercentageError"},
+                                           {"msle", "MeanSquaredLogarithmicError"},
+                                           {"MSLE", "MeanSquaredLogarithmicError"},
+                                           {"kld", "KLDivergence"},
+                                           {"KLD", "KLDivergence"},
+                                           {"kl_divergence", "KLDivergence"},
+                                           {"kullback_leibler_divergence", "KLDivergence"},
+                                           {"logcosh", "LogCoshError"},
+                                           {"log_cosh", "LogCoshError"},
+                                           {"cosine_proximity", "CosineSimilarity"},
+                                           {"acc", "accuracy"},
+                                           {"accuracy", "accuracy"},
+                                           {"ce", "crossentropy"},
+                                           {"crossentropy", "crossentropy"},
+                                           {"rmse", "RootMeanSquaredError"},
+                                           {"categorical_crossentropy", "CategoricalCrossentropy"}};
     for (const char* name : kMetrics) {
       out[name] = name;
       out.emplace(to_snake_case(name), name);
@@ -53,13 +101,17 @@ std::string metric_class(const std::string& name) {
 
 json canonical_metric(const json& given, const WrittenBy& by) {
   const json metric = canonical_object(given, by);
-  std::string name = last_part(metric.is_string() ? metric.get<std::string>() : metric.value("class_name", std::string()));
+  std::string name =
+      last_part(metric.is_string() ? metric.get<std::string>() : metric.value("class_name", std::string()));
   json config = metric.is_object() && metric.value("config", json()).is_object() ? metric.at("config") : json::object();
-  std::string printed = config.contains("name") && config.at("name").is_string() ? config.at("name").get<std::string>() : "";
+  std::string printed =
+      config.contains("name") && config.at("name").is_string() ? config.at("name").get<std::string>() : "";
   if (name == "MeanMetricWrapper" || name == "SumOverBatchSizeMetricWrapper") {
     const json fn = config.value("fn", json());
-    if (fn.is_string()) name = last_part(fn);
-    else if (fn.is_object()) name = last_part(fn.value("class_name", name));  // a loss object as metric
+    if (fn.is_string())
+      name = last_part(fn);
+    else if (fn.is_object())
+      name = last_part(fn.value("class_name", name));  // a loss object as metric
   }
   config.erase("fn");
   const std::string known = metric_class(name);
@@ -78,7 +130,8 @@ json canonical_metrics(const json& given, const Model& model, const WrittenBy& b
       if (!m.is_null()) lists[output].push_back(m);
   };
   const bool one = given.is_string() || (given.is_object() && given.contains("class_name"));
-  const bool nested = given.is_array() && std::any_of(given.begin(), given.end(), [](const json& m) { return m.is_array(); });
+  const bool nested =
+      given.is_array() && std::any_of(given.begin(), given.end(), [](const json& m) { return m.is_array(); });
   if (one) {
     for (size_t i = 0; i < n; ++i) add(i, given);
   } else if (given.is_object()) {
@@ -89,7 +142,8 @@ json canonical_metrics(const json& given, const Model& model, const WrittenBy& b
     // One list for all outputs, or (Keras 3: as soon as the lengths agree) one item for each.
     const bool each = n > 1 && given.size() == n && (nested || by.keras3());
     for (size_t i = 0; i < n; ++i) {
-      if (each) add(i, given[i]);
+      if (each)
+        add(i, given[i]);
       else
         for (const json& m : given) add(i, m);
     }

@@ -43,9 +43,9 @@ struct FileArray {
 };
 
 // The weights of a layer as the file groups them. Keras 3 files (.keras, .weights.h5): a tree, `vars` in creation order
-// and children by attribute name ("cell", "query_dense"). Keras 2 files and every whole-model .h5: `flat`, all arrays of
-// the top-level layer in Keras' order (trainable ones first, then the others); nested layers find theirs in the list of
-// the outermost layer.
+// and children by attribute name ("cell", "query_dense"). Keras 2 files and every whole-model .h5: `flat`, all arrays
+// of the top-level layer in Keras' order (trainable ones first, then the others); nested layers find theirs in the list
+// of the outermost layer.
 struct WeightTree {
   bool flat = false;
   std::vector<FileArray> vars;
@@ -59,10 +59,10 @@ struct SourceLayer {
   std::string name;
   std::string class_name;       // "Conv2D"; canonical ("Functional" for "Model", "Conv2D" for "Convolution2D")
   std::string registered_name;  // "MyPackage>MyLayer"; empty for built-in ones
-  json config;                  // canonical; inner layers (Bidirectional's, TimeDistributed's) as {"class_name", "config"}
+  json config;  // canonical; inner layers (Bidirectional's, TimeDistributed's) as {"class_name", "config"}
   json build_config;
   std::vector<LayerCall> calls;
-  std::shared_ptr<Model> model;     // Functional and Sequential used as a layer
+  std::shared_ptr<Model> model;               // Functional and Sequential used as a layer
   std::shared_ptr<const WeightTree> weights;  // null: in the list of the enclosing layer, or none in the file
 };
 
@@ -71,10 +71,10 @@ struct Model {
   std::string name;
   std::string class_name;  // "Functional", "Sequential"
   bool trainable = true;
-  std::vector<SourceLayer> layers;         // in the file's order, InputLayers included (Sequential: one is made if absent)
-  std::vector<TensorRef> inputs;     // flattened, in Keras' order
+  std::vector<SourceLayer> layers;  // in the file's order, InputLayers included (Sequential: one is made if absent)
+  std::vector<TensorRef> inputs;    // flattened, in Keras' order
   std::vector<std::string> input_names;
-  std::vector<TensorRef> outputs;    // flattened
+  std::vector<TensorRef> outputs;         // flattened
   std::vector<std::string> output_names;  // Keras' names of the outputs: layer names, or the keys of a dict
 };
 

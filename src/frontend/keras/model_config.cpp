@@ -35,7 +35,8 @@ void flatten_refs(const json& v, const std::string& where, std::vector<TensorRef
   } else if (v.is_array()) {
     for (const json& item : v) flatten_refs(item, where, refs, keys, key);
   } else if (v.is_object() && v.contains("class_name") && v.contains("config")) {  // __tuple__
-    flatten_refs(v.at("config").is_object() ? v.at("config").value("value", json()) : v.at("config"), where, refs, keys, key);
+    flatten_refs(v.at("config").is_object() ? v.at("config").value("value", json()) : v.at("config"), where, refs, keys,
+                 key);
   } else if (v.is_object()) {
     for (const auto& [name, item] : v.items()) flatten_refs(item, where, refs, keys, name);  // nlohmann sorts keys
   }
@@ -69,11 +70,13 @@ void check_refs(const Model& model, const std::string& where) {
   auto check = [&](const TensorRef& r) {
     auto it = by_name.find(r.layer);
     if (it == by_name.end())
-      throw Error(ErrorKind::BadFile, where, fmt::format("a tensor of layer '{}' is used, but there is no such layer.", r.layer));
+      throw Error(ErrorKind::BadFile, where,
+                  fmt::format("a tensor of layer '{}' is used, but there is no such layer.", r.layer));
     const size_t calls = it->second->class_name == "InputLayer" ? 1 : it->second->calls.size();
     if (r.node < 0 || static_cast<size_t>(r.node) >= calls || r.tensor < 0)
-      throw Error(ErrorKind::BadFile, where,
-                  fmt::format("call {} of layer '{}' is used, but the file has {} of its calls.", r.node, r.layer, calls));
+      throw Error(
+          ErrorKind::BadFile, where,
+          fmt::format("call {} of layer '{}' is used, but the file has {} of its calls.", r.node, r.layer, calls));
   };
   for (const SourceLayer& layer : model.layers)
     for (const LayerCall& call : layer.calls) {
@@ -143,10 +146,12 @@ SourceLayer made_input(const json& config, const json& first, const WrittenBy& b
   json shape = first_shape(first);
   if (shape.is_null() && config.is_object()) shape = config.value("build_input_shape", json());
   if (shape.is_null()) shape = build_shape(first);
-  if (shape.is_array() && !shape.empty()) shape[0] = shape[0].is_number() && first_shape(first).is_null() ? json() : shape[0];
+  if (shape.is_array() && !shape.empty())
+    shape[0] = shape[0].is_number() && first_shape(first).is_null() ? json() : shape[0];
   const json& inner = first.contains("config") ? first.at("config") : first;
   json dtype = inner.is_object() ? inner.value("input_dtype", json()) : json();
-  json input = {{"name", layer_name(first) + "_input"}, {"batch_shape", shape},
+  json input = {{"name", layer_name(first) + "_input"},
+                {"batch_shape", shape},
                 {"dtype", dtype.is_string() ? dtype : json("float32")}};
   if (dtype.is_null() && inner.is_object() && inner.contains("dtype") && inner.at("dtype").is_string() &&
       inner.at("dtype") == "float64")
@@ -172,7 +177,8 @@ Model read_sequential(const json& config, const json& whole, const std::string& 
   for (const json& layer : layers) {
     model.layers.push_back(canonical_layer(layer, by));
     if (model.layers.size() > 1)
-      model.layers.back().calls = {LayerCall{.args = {CallArg{TensorRef{model.layers[model.layers.size() - 2].name, 0, 0}}}}};
+      model.layers.back().calls = {
+          LayerCall{.args = {CallArg{TensorRef{model.layers[model.layers.size() - 2].name, 0, 0}}}}};
   }
   model.inputs = {{model.layers.front().name, 0, 0}};
   model.input_names = {model.layers.front().name};
@@ -213,7 +219,8 @@ Model canonical_model(const json& whole, const WrittenBy& by) {
   const bool sequential = class_name == "Sequential";
   if (!functional && !sequential)
     throw Error(ErrorKind::Unsupported, name,
-                fmt::format("'{}' is a subclassed model: the file holds its weights, but not its layers' connections.", class_name),
+                fmt::format("'{}' is a subclassed model: the file holds its weights, but not its layers' connections.",
+                            class_name),
                 "Save it as a Functional model, or export it as SavedModel, which holds a graph.");
   Model model = functional ? read_functional(config, name, by) : read_sequential(config, whole, name, by);
   if (config.is_object() && config.contains("trainable") && config.at("trainable").is_boolean())

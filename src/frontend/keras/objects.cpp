@@ -9,9 +9,13 @@
 namespace midstream::keras {
 namespace {
 
-bool is_serialized(const json& v) { return v.is_object() && v.contains("class_name") && v.at("class_name").is_string(); }
+bool is_serialized(const json& v) {
+  return v.is_object() && v.contains("class_name") && v.at("class_name").is_string();
+}
 
-json object(const std::string& class_name, json config) { return {{"class_name", class_name}, {"config", std::move(config)}}; }
+json object(const std::string& class_name, json config) {
+  return {{"class_name", class_name}, {"config", std::move(config)}};
+}
 
 // Entries that hold layers: those are canonical layers.
 bool holds_layer(const std::string& key) {
@@ -29,7 +33,8 @@ json inner_layer(const json& v, const WrittenBy& by) {
   const std::string class_name = canonical_class(v, by);
   const json config = v.value("config", json::object());
   // A model inside a wrapper stays as it is: whoever lowers it reads it with canonical_model.
-  if (is_model_class(class_name)) return {{"class_name", class_name}, {"config", config}, {"keras_version", by.version}};
+  if (is_model_class(class_name))
+    return {{"class_name", class_name}, {"config", config}, {"keras_version", by.version}};
   json out = object(class_name, canonical_layer_config(class_name, config, by));
   if (!out["config"].contains("name")) out["config"]["name"] = to_snake_case(class_name);
   return out;
@@ -68,7 +73,8 @@ json canonical_object(const json& v, const WrittenBy& by) {
     const std::string class_name = v.at("class_name").get<std::string>();
     const json config = v.value("config", json(nullptr));
     if (class_name == "function") return config;
-    if (class_name == "__tuple__") return canonical_object(config.is_object() ? config.value("value", json()) : config, by);
+    if (class_name == "__tuple__")
+      return canonical_object(config.is_object() ? config.value("value", json()) : config, by);
     if (class_name == "__numpy__" || class_name == "__tensor__")
       return config.is_object() ? config.value("value", json()) : config;
     if (class_name.starts_with("__")) return v;
@@ -76,7 +82,8 @@ json canonical_object(const json& v, const WrittenBy& by) {
   }
   if (v.contains("type") && v.contains("value") && v.size() == 2) return v.at("value");  // Keras 2's numpy scalars
   json out = json::object();
-  for (const auto& [key, item] : v.items()) out[key] = holds_layer(key) ? inner_layer(item, by) : canonical_object(item, by);
+  for (const auto& [key, item] : v.items())
+    out[key] = holds_layer(key) ? inner_layer(item, by) : canonical_object(item, by);
   return out;
 }
 
@@ -125,8 +132,8 @@ json canonical_constraint(const json& v) {
   auto [name, config] = name_and_config(v);
   name = last_part(name);
   static const std::map<std::string, std::string> names{
-      {"max_norm", "MaxNorm"}, {"maxnorm", "MaxNorm"}, {"MaxNorm", "MaxNorm"}, {"non_neg", "NonNeg"},
-      {"nonneg", "NonNeg"}, {"NonNeg", "NonNeg"}, {"unit_norm", "UnitNorm"}, {"unitnorm", "UnitNorm"},
+      {"max_norm", "MaxNorm"},  {"maxnorm", "MaxNorm"},         {"MaxNorm", "MaxNorm"},      {"non_neg", "NonNeg"},
+      {"nonneg", "NonNeg"},     {"NonNeg", "NonNeg"},           {"unit_norm", "UnitNorm"},   {"unitnorm", "UnitNorm"},
       {"UnitNorm", "UnitNorm"}, {"min_max_norm", "MinMaxNorm"}, {"MinMaxNorm", "MinMaxNorm"}};
   auto it = names.find(name);
   if (it == names.end()) return object(name, config);
@@ -137,7 +144,8 @@ json canonical_constraint(const json& v) {
     return object("MaxNorm", {{"max_value", number_of(config, {"max_value", "m"}, 2)}, {"axis", axis}});
   return object("MinMaxNorm", {{"min_value", number_of(config, {"min_value", "low"}, 0)},
                                {"max_value", number_of(config, {"max_value", "high"}, 1)},
-                               {"rate", number_of(config, {"rate"}, 1)}, {"axis", axis}});
+                               {"rate", number_of(config, {"rate"}, 1)},
+                               {"axis", axis}});
 }
 
 }  // namespace midstream::keras

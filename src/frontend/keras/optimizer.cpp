@@ -13,8 +13,8 @@ std::string optimizer_class(const std::string& given) {
   std::string name = given.substr(given.rfind('>') + 1);
   std::string lower = name;
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const char* known : {"Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon",
-                            "Nadam", "RMSprop", "SGD", "LossScaleOptimizer", "ScheduleFreeAdamW"}) {
+  for (const char* known : {"Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
+                            "Muon", "Nadam", "RMSprop", "SGD", "LossScaleOptimizer", "ScheduleFreeAdamW"}) {
     std::string k = known;
     std::transform(k.begin(), k.end(), k.begin(), [](unsigned char c) { return std::tolower(c); });
     if (lower == k) return known;
@@ -29,7 +29,7 @@ std::string rules_of(const std::string& given, const json& config, const Written
     return config.at("is_legacy_optimizer").get<bool>() ? "optimizer_v2" : "tf_keras";
   if (given.starts_with("Custom>")) return "tf_keras";
   if (config.empty()) return by.minor >= 11 ? "tf_keras" : "optimizer_v2";  // a plain string
-  return "optimizer_v2";  // its config has no is_legacy_optimizer
+  return "optimizer_v2";                                                    // its config has no is_legacy_optimizer
 }
 
 // Defaults that are not today's, for entries that the config leaves out or gives as null.
@@ -37,7 +37,8 @@ void old_defaults(const std::string& name, const std::string& rules, json& c) {
   auto missing = [&](const char* key) { return !c.contains(key) || c.at(key).is_null(); };
   if (rules == "keras3") return;
   if (missing("epsilon") && name != "SGD") c["epsilon"] = 1e-7;
-  if (name == "Adagrad" && rules == "keras2" && missing("initial_accumulator_value")) c["initial_accumulator_value"] = 0.0;
+  if (name == "Adagrad" && rules == "keras2" && missing("initial_accumulator_value"))
+    c["initial_accumulator_value"] = 0.0;
   if (name == "Adadelta" && rules == "keras2" && missing("learning_rate")) c["learning_rate"] = 1.0;
 }
 
@@ -46,18 +47,24 @@ void old_defaults(const std::string& name, const std::string& rules, json& c) {
 json canonical_optimizer(const json& given, const WrittenBy& by) {
   if (given.is_null()) return given;
   const json optimizer = canonical_object(given, by);
-  const std::string written = optimizer.is_string() ? optimizer.get<std::string>() : optimizer.value("class_name", std::string());
+  const std::string written =
+      optimizer.is_string() ? optimizer.get<std::string>() : optimizer.value("class_name", std::string());
   const std::string name = optimizer_class(written);
-  json config = optimizer.is_object() && optimizer.value("config", json()).is_object() ? optimizer.at("config") : json::object();
+  json config =
+      optimizer.is_object() && optimizer.value("config", json()).is_object() ? optimizer.at("config") : json::object();
   const std::string rules = rules_of(written, config, by);
   json c = json::object();
   for (const auto& [key, value] : config.items()) {
-    if (key == "lr") c["learning_rate"] = value;
+    if (key == "lr")
+      c["learning_rate"] = value;
     else if (key == "decay") {
       if (value.is_number() && value.get<double>() != 0) c["decay"] = value;
-    } else if (key == "is_legacy_optimizer" || key == "jit_compile") continue;
-    else if (key == "inner_optimizer") c[key] = canonical_optimizer(value, by);
-    else c[key] = value;
+    } else if (key == "is_legacy_optimizer" || key == "jit_compile")
+      continue;
+    else if (key == "inner_optimizer")
+      c[key] = canonical_optimizer(value, by);
+    else
+      c[key] = value;
   }
   old_defaults(name, rules, c);
   c["rules"] = rules;

@@ -1,6 +1,6 @@
-// The order of the optimizer's arrays, for every version. A layout is a list of runs; a run goes once over the variables
-// and holds all of its slots for each: Adam's [momentum, velocity] interleaved is one run of two slots, all momentums
-// before all velocities are two runs of one.
+// The order of the optimizer's arrays, for every version. A layout is a list of runs; a run goes once over the
+// variables and holds all of its slots for each: Adam's [momentum, velocity] interleaved is one run of two slots, all
+// momentums before all velocities are two runs of one.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -91,8 +91,9 @@ std::optional<Slots> try_layout(const std::vector<FileArray>& arrays, const std:
       }
   // Keras 2.1 to 2.3 write a placeholder of one zero per variable where Adam has no amsgrad.
   const size_t rest = arrays.size() - next;
-  const bool placeholders = rest == weights.size() && std::all_of(arrays.end() - static_cast<long>(rest), arrays.end(),
-                                                                  [](const FileArray& a) { return a.array.shape() == Dims{1}; });
+  const bool placeholders =
+      rest == weights.size() && std::all_of(arrays.end() - static_cast<long>(rest), arrays.end(),
+                                            [](const FileArray& a) { return a.array.shape() == Dims{1}; });
   if (rest != 0 && !placeholders) return std::nullopt;
   return slots;
 }
@@ -105,14 +106,20 @@ std::string plain(std::string name) {
 
 // "training/Adam/dense/kernel/m:0", "Adam/m/dense/kernel:0", "adam/dense_kernel_momentum" -> "momentum"
 std::string slot_of_name(const std::string& name, const Runs& runs) {
-  static const std::map<std::string, std::string> shorts{
-      {"m", "momentum"}, {"v", "velocity"}, {"vhat", "velocity_hat"}, {"rms", "velocity"}, {"mg", "average_gradient"},
-      {"u", "norm"}, {"accum_grad", "accumulated_grad"}, {"accum_var", "accumulated_delta_var"}};
+  static const std::map<std::string, std::string> shorts{{"m", "momentum"},
+                                                         {"v", "velocity"},
+                                                         {"vhat", "velocity_hat"},
+                                                         {"rms", "velocity"},
+                                                         {"mg", "average_gradient"},
+                                                         {"u", "norm"},
+                                                         {"accum_grad", "accumulated_grad"},
+                                                         {"accum_var", "accumulated_delta_var"}};
   std::string base = name.ends_with(":0") ? name.substr(0, name.size() - 2) : name;
   std::string best;
   for (const Run& run : runs)
     for (const std::string& slot : run)
-      if ((base.ends_with("_" + slot) || base.find("/" + slot + "/") != std::string::npos || base.ends_with("/" + slot)) &&
+      if ((base.ends_with("_" + slot) || base.find("/" + slot + "/") != std::string::npos ||
+           base.ends_with("/" + slot)) &&
           slot.size() > best.size())
         best = slot;
   if (!best.empty()) return best;
@@ -129,8 +136,8 @@ std::optional<Slots> by_name(const std::vector<FileArray>& arrays, const std::ve
     const std::string slot = slot_of_name(a.name, runs);
     const TrainableWeight* best = nullptr;
     for (const TrainableWeight& w : weights)
-      if (!w.name.empty() && plain(a.name).find(plain(w.name)) != std::string::npos && slot_dims(slot, w.dims) == a.array.shape() &&
-          (!best || w.name.size() > best->name.size()))
+      if (!w.name.empty() && plain(a.name).find(plain(w.name)) != std::string::npos &&
+          slot_dims(slot, w.dims) == a.array.shape() && (!best || w.name.size() > best->name.size()))
         best = &w;
     if (!best || slot.empty()) continue;
     found += slots[best->source].emplace(slot, a).second;
@@ -168,8 +175,8 @@ std::vector<FileArray> take_scalars(OptimizerState& state, const json& config, b
 }
 
 bool sorts_by_name(const std::string& version) {
-  return version.starts_with("1.") || version == "2.0.0" || version == "2.0.1" || version == "2.0.2" || version == "2.0.3" ||
-         version == "2.0.4" || version == "2.0.5";
+  return version.starts_with("1.") || version == "2.0.0" || version == "2.0.1" || version == "2.0.2" ||
+         version == "2.0.3" || version == "2.0.4" || version == "2.0.5";
 }
 
 }  // namespace
@@ -205,12 +212,13 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
     state.slots = std::move(*slots);
     return;
   }
-  throw Error(ErrorKind::Mismatch, file.path,
-              fmt::format("the optimizer's {} arrays do not fit {} and the model's {} trainable weights in any layout that "
-                          "Keras wrote.",
-                          arrays.size(), name, trainable.size()),
-              "Was the list of trainable layers changed after training? Compile the model again in Keras and save it, to "
-              "start with a fresh optimizer.");
+  throw Error(
+      ErrorKind::Mismatch, file.path,
+      fmt::format("the optimizer's {} arrays do not fit {} and the model's {} trainable weights in any layout that "
+                  "Keras wrote.",
+                  arrays.size(), name, trainable.size()),
+      "Was the list of trainable layers changed after training? Compile the model again in Keras and save it, to "
+      "start with a fresh optimizer.");
 }
 
 }  // namespace midstream::keras

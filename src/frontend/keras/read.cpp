@@ -13,7 +13,8 @@ namespace {
 
 std::string text_of(const ZipFile& zip, const char* member) {
   if (!zip.contains(member))
-    throw Error(ErrorKind::BadFile, zip.name(), fmt::format("this zip file has no member '{}', so it is not a .keras file.", member));
+    throw Error(ErrorKind::BadFile, zip.name(),
+                fmt::format("this zip file has no member '{}', so it is not a .keras file.", member));
   return std::string(zip.read(member).text());
 }
 
@@ -74,7 +75,8 @@ File read_h5(const std::string& path) {
   const H5File h5 = H5File::open(path);
   const auto config_text = h5.string_attribute("/", "model_config");
   if (!config_text) {
-    const bool weights = h5.has_attribute("/", "layer_names") || h5.is_group("/layers") || h5.is_group("/_layer_checkpoint_dependencies");
+    const bool weights = h5.has_attribute("/", "layer_names") || h5.is_group("/layers") ||
+                         h5.is_group("/_layer_checkpoint_dependencies");
     throw Error(ErrorKind::BadFile, path,
                 weights ? "this file holds a model's weights but not its configuration (no attribute 'model_config')."
                         : "this HDF5 file is not a Keras model: it has no attribute 'model_config'.",

@@ -8,7 +8,7 @@ namespace midstream::keras {
 namespace {
 
 struct Spelling {
-  std::string op;                                   // "Mean": class "ops.Mean"
+  std::string op;                                   // "ops.Mean"
   std::vector<std::string> tensors;                 // keyword arguments that follow the first positional one
   std::map<std::string, std::string> entries = {};  // keyword argument -> config entry
 };
@@ -16,36 +16,60 @@ struct Spelling {
 const std::map<std::string, Spelling>& spellings() {
   static const std::map<std::string, Spelling> table = [] {
     std::map<std::string, Spelling> t;
-    for (const auto& [name, op] : std::map<std::string, std::string>{
-             {"add", "Add"}, {"subtract", "Subtract"}, {"multiply", "Multiply"}, {"truediv", "TrueDivide"},
-             {"divide", "TrueDivide"}, {"pow", "Power"}, {"maximum", "Maximum"}, {"minimum", "Minimum"},
-             {"greater", "Greater"}, {"greater_equal", "GreaterEqual"}, {"less", "Less"}, {"less_equal", "LessEqual"},
-             {"equal", "Equal"}, {"not_equal", "NotEqual"}, {"logical_and", "LogicalAnd"}, {"logical_or", "LogicalOr"}})
+    for (const auto& [name, op] : std::map<std::string, std::string>{{"add", "ops.Add"},
+                                                                     {"subtract", "ops.Subtract"},
+                                                                     {"multiply", "ops.Multiply"},
+                                                                     {"truediv", "ops.TrueDivide"},
+                                                                     {"divide", "ops.TrueDivide"},
+                                                                     {"pow", "ops.Power"},
+                                                                     {"maximum", "ops.Maximum"},
+                                                                     {"minimum", "ops.Minimum"},
+                                                                     {"greater", "ops.Greater"},
+                                                                     {"greater_equal", "ops.GreaterEqual"},
+                                                                     {"less", "ops.Less"},
+                                                                     {"less_equal", "ops.LessEqual"},
+                                                                     {"equal", "ops.Equal"},
+                                                                     {"not_equal", "ops.NotEqual"},
+                                                                     {"logical_and", "ops.LogicalAnd"},
+                                                                     {"logical_or", "ops.LogicalOr"}})
       t["math." + name] = {op, {"y"}};
-    for (const auto& [name, op] : std::map<std::string, std::string>{
-             {"math.negative", "Negative"}, {"math.abs", "Absolute"}, {"math.exp", "Exp"}, {"math.log", "Log"},
-             {"math.sqrt", "Sqrt"}, {"math.square", "Square"}, {"math.sin", "Sin"}, {"math.cos", "Cos"},
-             {"math.sigmoid", "Sigmoid"}, {"math.tanh", "Tanh"}, {"nn.relu", "Relu"}, {"nn.relu6", "Relu6"},
-             {"zeros_like", "ZerosLike"}, {"ones_like", "OnesLike"}, {"math.logical_not", "LogicalNot"}})
+    for (const auto& [name, op] : std::map<std::string, std::string>{{"math.negative", "ops.Negative"},
+                                                                     {"math.abs", "ops.Absolute"},
+                                                                     {"math.exp", "ops.Exp"},
+                                                                     {"math.log", "ops.Log"},
+                                                                     {"math.sqrt", "ops.Sqrt"},
+                                                                     {"math.square", "ops.Square"},
+                                                                     {"math.sin", "ops.Sin"},
+                                                                     {"math.cos", "ops.Cos"},
+                                                                     {"math.sigmoid", "ops.Sigmoid"},
+                                                                     {"math.tanh", "ops.Tanh"},
+                                                                     {"nn.relu", "ops.Relu"},
+                                                                     {"nn.relu6", "ops.Relu6"},
+                                                                     {"zeros_like", "ops.ZerosLike"},
+                                                                     {"ones_like", "ops.OnesLike"},
+                                                                     {"math.logical_not", "ops.LogicalNot"}})
       t[name] = {op, {}};
-    t["__operators__.add"] = {"Add", {"y"}};
-    t["nn.softmax"] = {"Softmax", {}, {{"axis", "axis"}}};
-    for (const auto& [name, op] : std::map<std::string, std::string>{
-             {"reduce_mean", "Mean"}, {"reduce_sum", "Sum"}, {"reduce_max", "Max"}, {"reduce_min", "Min"},
-             {"reduce_any", "Any"}, {"reduce_all", "All"}})
+    t["__operators__.add"] = {"ops.Add", {"y"}};
+    t["nn.softmax"] = {"ops.Softmax", {}, {{"axis", "axis"}}};
+    for (const auto& [name, op] : std::map<std::string, std::string>{{"reduce_mean", "ops.Mean"},
+                                                                     {"reduce_sum", "ops.Sum"},
+                                                                     {"reduce_max", "ops.Max"},
+                                                                     {"reduce_min", "ops.Min"},
+                                                                     {"reduce_any", "ops.Any"},
+                                                                     {"reduce_all", "ops.All"}})
       t["math." + name] = {op, {}, {{"axis", "axis"}, {"keepdims", "keepdims"}}};
-    t["reshape"] = {"Reshape", {}, {{"shape", "newshape"}}};
-    t["compat.v1.transpose"] = t["transpose"] = {"Transpose", {}, {{"perm", "axes"}}};
-    t["expand_dims"] = {"ExpandDims", {}, {{"axis", "axis"}}};
-    t["compat.v1.squeeze"] = t["squeeze"] = {"Squeeze", {}, {{"axis", "axis"}}};
-    t["concat"] = {"Concatenate", {}, {{"axis", "axis"}}};
-    t["stack"] = {"Stack", {}, {{"axis", "axis"}}};
-    t["split"] = {"Split", {}, {{"num_or_size_splits", "indices_or_sections"}, {"axis", "axis"}}};
-    t["cast"] = {"Cast", {}, {{"dtype", "dtype"}}};
-    t["clip_by_value"] = {"Clip", {}, {{"clip_value_min", "x_min"}, {"clip_value_max", "x_max"}}};
-    t["linalg.matmul"] = {"Matmul", {"b"}};
-    t["compat.v1.where"] = t["where"] = {"Where", {"x", "y"}};
-    t["__operators__.getitem"] = {"GetItem", {"slice_spec"}};
+    t["reshape"] = {"ops.Reshape", {}, {{"shape", "newshape"}}};
+    t["compat.v1.transpose"] = t["transpose"] = {"ops.Transpose", {}, {{"perm", "axes"}}};
+    t["expand_dims"] = {"ops.ExpandDims", {}, {{"axis", "axis"}}};
+    t["compat.v1.squeeze"] = t["squeeze"] = {"ops.Squeeze", {}, {{"axis", "axis"}}};
+    t["concat"] = {"ops.Concatenate", {}, {{"axis", "axis"}}};
+    t["stack"] = {"ops.Stack", {}, {{"axis", "axis"}}};
+    t["split"] = {"ops.Split", {}, {{"num_or_size_splits", "indices_or_sections"}, {"axis", "axis"}}};
+    t["cast"] = {"ops.Cast", {}, {{"dtype", "dtype"}}};
+    t["clip_by_value"] = {"ops.Clip", {}, {{"clip_value_min", "x_min"}, {"clip_value_max", "x_max"}}};
+    t["linalg.matmul"] = {"ops.Matmul", {"b"}};
+    t["compat.v1.where"] = t["where"] = {"ops.Where", {"x", "y"}};
+    t["__operators__.getitem"] = {"ops.GetItem", {"slice_spec"}};
     return t;
   }();
   return table;
@@ -96,7 +120,7 @@ void respell_operation(SourceLayer& layer) {
   LayerCall call = layer.calls[0];
   json config = {{"name", layer.name}, {"trainable", true}, {"dtype", layer.config.value("dtype", "float32")}};
   if (!respell(it->second, call, config)) return;
-  layer.class_name = "ops." + it->second.op;
+  layer.class_name = it->second.op;
   layer.config = std::move(config);
   layer.calls[0] = std::move(call);
 }

@@ -83,9 +83,10 @@ void attach_layers(Model& model, const std::shared_ptr<const WeightTree>& tree, 
   }
   for (const auto& [name, child] : layers.children)
     if (!seen.contains(name) && has_arrays(child))
-      throw Error(ErrorKind::Mismatch, where,
-                  fmt::format("'{}' holds an array, but the model's config has no layer for it.", first_array(child)->source),
-                  "Config and weights come from different models, or the file was edited.");
+      throw Error(
+          ErrorKind::Mismatch, where,
+          fmt::format("'{}' holds an array, but the model's config has no layer for it.", first_array(child)->source),
+          "Config and weights come from different models, or the file was edited.");
 }
 
 }  // namespace
@@ -112,7 +113,8 @@ std::vector<FileArray> read_listed(const H5File& h5, const std::string& group) {
   for (const std::string& name : *names) {
     const std::string path = join(group, name);
     if (!h5.is_dataset(path))
-      throw Error(ErrorKind::BadFile, h5.name() + ": " + group, fmt::format("weight_names lists '{}', but it is not there.", name));
+      throw Error(ErrorKind::BadFile, h5.name() + ": " + group,
+                  fmt::format("weight_names lists '{}', but it is not there.", name));
     out.push_back({path, name, h5.read(path)});
   }
   return out;
@@ -129,9 +131,10 @@ void attach_subtrees(Model& model, const std::shared_ptr<const WeightTree>& tree
 
 static void refuse_own_weights(const Model& model, const std::vector<FileArray>& arrays, const std::string& where) {
   if (!arrays.empty())
-    throw Error(ErrorKind::Unsupported, where,
-                fmt::format("the model '{}' has weights of its own, outside its layers: '{}'.", model.name, arrays[0].source),
-                "Put them into a layer and save the model again.");
+    throw Error(
+        ErrorKind::Unsupported, where,
+        fmt::format("the model '{}' has weights of its own, outside its layers: '{}'.", model.name, arrays[0].source),
+        "Put them into a layer and save the model again.");
 }
 
 void attach_tree(Model& model, const H5File& h5, const std::string& group, const std::string& where) {
@@ -151,7 +154,8 @@ void attach_flat(Model& model, const H5File& h5, const std::string& group, const
   std::vector<std::string> groups = h5.strings_attribute(group, "layer_names").value_or(h5.groups(group));
   for (const std::string& name : groups) {
     const std::string path = join(group, name);
-    if (!h5.is_group(path)) throw Error(ErrorKind::BadFile, where, fmt::format("layer_names lists '{}', but it is not there.", name));
+    if (!h5.is_group(path))
+      throw Error(ErrorKind::BadFile, where, fmt::format("layer_names lists '{}', but it is not there.", name));
     auto tree = std::make_shared<WeightTree>();
     tree->flat = true;
     tree->vars = read_listed(h5, path);
@@ -159,7 +163,8 @@ void attach_flat(Model& model, const H5File& h5, const std::string& group, const
     if (it != by_name.end()) {
       it->second->weights = tree;
     } else if (!tree->vars.empty()) {
-      throw Error(ErrorKind::Mismatch, where, fmt::format("'{}' holds weights, but the model's config has no layer '{}'.", path, name),
+      throw Error(ErrorKind::Mismatch, where,
+                  fmt::format("'{}' holds weights, but the model's config has no layer '{}'.", path, name),
                   "Config and weights come from different models, or the layer was renamed after saving.");
     }
   }

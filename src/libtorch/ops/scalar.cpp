@@ -28,6 +28,13 @@ at::Tensor scalar_pow(const at::Tensor& self, const at::Tensor& exponent) {
   return map(self, [&](auto x) { return std::pow(x, exponent.item<decltype(x)>()); });
 }
 
+// aten::sqrt goes through MKL, which rounds one float64 in a hundred the wrong way. Float32 results are not judged by
+// their bits, and keep the fast path.
+at::Tensor exact_sqrt(const at::Tensor& self) {
+  if (self.scalar_type() != at::kDouble || !self.is_cpu()) return at::sqrt(self);
+  return map(self, [](double x) { return std::sqrt(x); });
+}
+
 }  // namespace
 
 void register_scalar_ops(torch::Library& library, ShapeRules& rules) {
@@ -36,8 +43,9 @@ void register_scalar_ops(torch::Library& library, ShapeRules& rules) {
               [](const at::Tensor& x) { return map(x, [](auto v) { return std::cos(v); }); });
   library.def("scalar_log(Tensor self) -> Tensor",
               [](const at::Tensor& x) { return map(x, [](auto v) { return std::log(v); }); });
+  library.def("exact_sqrt(Tensor self) -> Tensor", exact_sqrt);
   auto same = [](const std::vector<SampleArg>& a) { return std::vector{output(tensor(a[0]).dtype, tensor(a[0]).dims)}; };
-  for (const char* op : {"midstream::scalar_pow", "midstream::scalar_cos", "midstream::scalar_log"}) rules.add(op, same);
+  for (const char* op : {"midstream::scalar_pow", "midstream::scalar_cos", "midstream::scalar_log", "midstream::exact_sqrt"}) rules.add(op, same);
 }
 
 }  // namespace midstream

@@ -1,5 +1,6 @@
 // See bind_weights.h. Two layouts: a tree of groups in which each layer finds its own arrays, its trainable ones first
-// (.keras); one flat list per top-level layer, all trainable ones (as the layers' flags are now) before all others (.h5).
+// (.keras); one flat list per top-level layer, all trainable ones (as the layers' flags are now) before all others
+// (.h5).
 #include "lower/keras/bind_weights.h"
 
 #include <fmt/format.h>
@@ -51,7 +52,8 @@ Array in_dtype(const Array& a, DType dtype, const LayerRecord& layer, const std:
     return Array::of<float>(dtype, a.shape(), std::vector<float>(v.begin(), v.end()));
   }
   throw Error(ErrorKind::Mismatch, where(layer),
-              fmt::format("'{}' is of dtype {}, the layer's weights are of dtype {}.", source, to_string(a.dtype()), to_string(dtype)));
+              fmt::format("'{}' is of dtype {}, the layer's weights are of dtype {}.", source, to_string(a.dtype()),
+                          to_string(dtype)));
 }
 
 class Binder {
@@ -71,7 +73,8 @@ class Binder {
   void flat(const LayerRecord& root) {
     std::vector<Owned> owned;
     all_weights(root, owned);
-    std::stable_partition(owned.begin(), owned.end(), [&](const Owned& o) { return variables_.find(o.weight->variable)->trainable; });
+    std::stable_partition(owned.begin(), owned.end(),
+                          [&](const Owned& o) { return variables_.find(o.weight->variable)->trainable; });
     const std::vector<FileArray>& arrays = root.tree->vars;
     check_count(root, owned, arrays);
     for (size_t i = 0; i < owned.size(); ++i) bind(*owned[i].weight, *owned[i].layer, arrays[i]);
@@ -91,8 +94,10 @@ class Binder {
   // Arrays of inner layers that the lowering did not ask for. A random generator's state is no weight.
   void check_surplus(const LayerRecord& layer, const WeightTree& tree) {
     if (!tree.vars.empty() && !seen_.contains(&tree))
-      throw Error(ErrorKind::Mismatch, where(layer), fmt::format("the file has '{}', which belongs to nothing in this layer's config.", tree.vars[0].source),
-                  "Config and weights come from different models, or the layer has an option that midstream does not know.");
+      throw Error(
+          ErrorKind::Mismatch, where(layer),
+          fmt::format("the file has '{}', which belongs to nothing in this layer's config.", tree.vars[0].source),
+          "Config and weights come from different models, or the layer has an option that midstream does not know.");
     for (const auto& [name, child] : tree.children)
       if (name.find("seed_generator") == std::string::npos && name.find("random_generator") == std::string::npos)
         check_surplus(layer, child);
@@ -103,23 +108,24 @@ class Binder {
       std::vector<std::string> missing;
       for (size_t i = arrays.size(); i < owned.size(); ++i) missing.push_back(owned[i].weight->variable);
       throw Error(ErrorKind::Mismatch, where(layer),
-                  fmt::format("the file has {} array(s) for this layer, {} are wanted; without a value: {}.", arrays.size(),
-                              owned.size(), fmt::join(missing, ", ")),
+                  fmt::format("the file has {} array(s) for this layer, {} are wanted; without a value: {}.",
+                              arrays.size(), owned.size(), fmt::join(missing, ", ")),
                   "Config and weights come from different models, or the model was saved before it was built.");
     }
     if (owned.size() < arrays.size())
-      throw Error(ErrorKind::Mismatch, where(layer),
-                  fmt::format("the file has {} array(s) for this layer, {} are wanted; left over: '{}'.", arrays.size(), owned.size(),
-                              arrays[owned.size()].source),
-                  "Config and weights come from different models, or the layer has an option that midstream does not know.");
+      throw Error(
+          ErrorKind::Mismatch, where(layer),
+          fmt::format("the file has {} array(s) for this layer, {} are wanted; left over: '{}'.", arrays.size(),
+                      owned.size(), arrays[owned.size()].source),
+          "Config and weights come from different models, or the layer has an option that midstream does not know.");
   }
 
   void bind(const WeightRecord& weight, const LayerRecord& layer, const FileArray& array) {
     Variable& v = *variables_.find(weight.variable);
     if (array.array.shape() != v.source_dims)
       throw Error(ErrorKind::Mismatch, where(layer),
-                  fmt::format("{} has shape {} in the file ('{}'), but the layer's config and input give {}.", weight.name,
-                              to_string(array.array.shape()), array.source, to_string(v.source_dims)),
+                  fmt::format("{} has shape {} in the file ('{}'), but the layer's config and input give {}.",
+                              weight.name, to_string(array.array.shape()), array.source, to_string(v.source_dims)),
                   "Config and weights come from different models, or the layer was changed after saving.");
     host_.set_file_name(weight.variable, array.name);
     if (!v.source.empty()) return;
@@ -136,12 +142,14 @@ class Binder {
 void check_rules(const LayerRecord& layer) {
   for (const auto& [key, value] : layer.config.items()) {
     const std::string k = key;
-    if (value.is_null() || k == "activity_regularizer" || (!k.ends_with("_regularizer") && !k.ends_with("_constraint"))) continue;
+    if (value.is_null() || k == "activity_regularizer" || (!k.ends_with("_regularizer") && !k.ends_with("_constraint")))
+      continue;
     bool used = std::find(layer.used_entries.begin(), layer.used_entries.end(), k) != layer.used_entries.end();
     for (const LayerRecord* child : layer.children)
       used |= std::find(child->used_entries.begin(), child->used_entries.end(), k) != child->used_entries.end();
     if (!used)
-      throw Error(ErrorKind::Unsupported, where(layer), fmt::format("its {} is not applied by this lowering, so nothing was converted.", k));
+      throw Error(ErrorKind::Unsupported, where(layer),
+                  fmt::format("its {} is not applied by this lowering, so nothing was converted.", k));
   }
   for (const LayerRecord* child : layer.children) check_rules(*child);
 }
@@ -178,7 +186,9 @@ void bind_weights(LayerHost& host, Variables& variables) {
     weight_order(*root, order);
   }
   // Keras goes through the weights layer by layer, whatever the order of the calls.
-  auto by_weight = [&](const WeightRule& a, const WeightRule& b) { return order.at(a.variable) < order.at(b.variable); };
+  auto by_weight = [&](const WeightRule& a, const WeightRule& b) {
+    return order.at(a.variable) < order.at(b.variable);
+  };
   std::stable_sort(host.regularizers.begin(), host.regularizers.end(), by_weight);
   std::stable_sort(host.constraints.begin(), host.constraints.end(), by_weight);
 }

@@ -7,8 +7,9 @@
 
 namespace midstream::keras {
 
-// Gives every weight of the host's layers its array; throws Error(Mismatch) for missing and surplus arrays and for wrong
-// shapes, naming layer and place in the file. Weights that another graph's host has bound are checked again, not read.
+// Gives every weight of the host's layers its array; throws Error(Mismatch) for missing and surplus arrays and for
+// wrong shapes, naming layer and place in the file. Weights that another graph's host has bound are checked again, not
+// read.
 void bind_weights(LayerHost& host, Variables& variables);
 
 // The subtree of a layer's arrays, its own or found through its parents; null if there is none.

@@ -8,19 +8,19 @@
 namespace midstream::keras {
 namespace {
 
-// The explicit training=True/False of a call.
-std::optional<bool> training_option(const json& options) {
-  auto it = options.find("training");
-  if (it == options.end() || it->is_null()) return std::nullopt;
-  return it->is_boolean() ? it->get<bool>() : it->get<int>() != 0;
-}
-
 void autocast(Builder& b, DType dtype, Tensors& tensors) {
   for (Tensor& t : tensors)
     if (t.value && b.type(t.value).kind == Kind::Tensor && is_floating(b.dtype(t.value))) t.value = b.cast(t.value, dtype);
 }
 
 }  // namespace
+
+std::optional<bool> training_option(const LayerHost& host, const json& options) {
+  if (host.keras3) return std::nullopt;
+  auto it = options.find("training");
+  if (it == options.end() || it->is_null()) return std::nullopt;
+  return it->is_boolean() ? it->get<bool>() : it->get<int>() != 0;
+}
 
 void add_activity_loss(Layer& l, const json& rule, Value output) {
   const std::string name = rule.at("class_name").get<std::string>();
@@ -38,7 +38,7 @@ void add_activity_loss(Layer& l, const json& rule, Value output) {
 Tensors call_layer(Layer& layer, Call call) {
   const LayerFn* fn = registry().layers.find(layer.class_name);
   if (!fn) layer.b.fail(ErrorKind::Unsupported, fmt::format("keras.{} has no lowering yet.", layer.class_name));
-  LayerHost::TrainingOverride override(layer.host(), training_option(call.options));
+  LayerHost::TrainingOverride override(layer.host(), training_option(layer.host(), call.options));
   call.options.erase("training");
   const DType dtype = layer.compute_dtype();
   if (is_floating(dtype) && !registry().keeps_input_dtype.contains(layer.class_name)) {

@@ -96,7 +96,9 @@ Tensors alpha_dropout(Layer& l, const Call& call) {
   const double a = 1 / std::sqrt((1 - rate) * (1 + rate * kLimit * kLimit)), offset = -a * kLimit * rate;
   return in_training(l, call, [&](Value x) {
     Builder& b = l.b;
-    Value uniform = math::random_uniform(b, noise_shape(l, x), seed(l), DType::Float32);  // floatx, not x's dtype
+    // Keras draws in floatx, not in x's dtype; what floatx was, the weights' dtype tells.
+    const DType floatx = l.variable_dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
+    Value uniform = math::random_uniform(b, noise_shape(l, x), seed(l), floatx);
     Value kept = b.cast(b.compare("ge", uniform, rate), b.dtype(x));
     Value y = b.add(b.mul(x, kept), b.mul(b.rsub(1.0, kept), kLimit));
     return b.add(b.mul(y, a), offset);

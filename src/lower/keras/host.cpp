@@ -17,7 +17,8 @@ std::vector<std::string> rule_entries(const std::string& weight, const std::stri
   return out;
 }
 
-void take_rule(LayerRecord& layer, const WeightRecord& weight, const std::string& kind, std::vector<WeightRule>& rules) {
+void take_rule(LayerRecord& layer, const WeightRecord& weight, const std::string& kind,
+               std::vector<WeightRule>& rules) {
   for (const std::string& entry : rule_entries(weight.name, kind)) {
     auto it = layer.config.find(entry);
     if (it == layer.config.end()) continue;
@@ -42,8 +43,8 @@ LayerRecord* LayerHost::find(const std::string& path) {
   return it == by_path_.end() ? nullptr : it->second;
 }
 
-LayerRecord& LayerHost::layer(const std::string& path, const std::string& class_name, const json& config, bool trainable,
-                              LayerRecord* parent, const std::string& attribute) {
+LayerRecord& LayerHost::layer(const std::string& path, const std::string& class_name, const json& config,
+                              bool trainable, LayerRecord* parent, const std::string& attribute) {
   if (LayerRecord* known = find(path)) return *known;
   LayerRecord& record = records_.emplace_back();
   record.path = path;
@@ -67,8 +68,8 @@ Value LayerHost::weight(Builder& b, LayerRecord& layer, const std::string& name,
            fmt::format("two calls of this layer want weight '{}' with different shapes: {} and {}.", name,
                        to_string(variable->source_dims), to_string(dims)));
   if (!variable)
-    variable = &variables.add({.name = full_name, .dtype = dtype, .source_dims = dims,
-                               .trainable = trainable && layer.trainable});
+    variable = &variables.add(
+        {.name = full_name, .dtype = dtype, .source_dims = dims, .trainable = trainable && layer.trainable});
   const bool known = std::any_of(layer.weights.begin(), layer.weights.end(), [&](auto& w) { return w.name == name; });
   if (!known) {
     layer.weights.push_back({name, full_name, trainable});
@@ -78,13 +79,15 @@ Value LayerHost::weight(Builder& b, LayerRecord& layer, const std::string& name,
   return b.variable(full_name);
 }
 
-Value LayerHost::draw_seed(Builder& b, LayerRecord& layer, const std::string& generator,
-                           bool in_inference_too) {
+Value LayerHost::draw_seed(Builder& b, LayerRecord& layer, const std::string& generator, bool in_inference_too) {
   auto seed = layer.config.find("seed");
   if (seed == layer.config.end() || !seed->is_number_integer()) return {};
   const std::string name = layer.path + "/" + generator;
   if (!b.graph().variables->find(name))
-    b.graph().variables->add({.name = name, .dtype = DType::Int64, .source_dims = {2}, .role = Role::Seed,
+    b.graph().variables->add({.name = name,
+                              .dtype = DType::Int64,
+                              .source_dims = {2},
+                              .role = Role::Seed,
                               .initial = Array::of<int64_t>(DType::Int64, {2}, {seed->get<int64_t>(), 0})});
   auto it = std::find_if(streams_.begin(), streams_.end(), [&](const Stream& s) { return s.variable == name; });
   if (it == streams_.end()) it = streams_.insert(streams_.end(), Stream{name});

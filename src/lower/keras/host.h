@@ -1,6 +1,6 @@
-// What stands behind the layers of a model while it is lowered into one graph: which weights each layer asked for, where
-// the file keeps them, random streams, losses, regularizers, constraints. One LayerHost serves one graph; hosts of
-// several graphs (predict, train step) share the Variables table, so a variable is created and loaded once.
+// What stands behind the layers of a model while it is lowered into one graph: which weights each layer asked for,
+// where the file keeps them, random streams, losses, regularizers, constraints. One LayerHost serves one graph; hosts
+// of several graphs (predict, train step) share the Variables table, so a variable is created and loaded once.
 //
 // Weights are bound to the file at the end (bind_weights, weights.h): which array belongs to which weight follows from
 // Keras' order, and that is known only when every layer has asked.
@@ -19,8 +19,8 @@
 namespace midstream::keras {
 
 struct WeightRecord {
-  std::string name;      // as the layer calls it: "kernel"
-  std::string variable;  // in the Variables table: "block1/conv/kernel"
+  std::string name;       // as the layer calls it: "kernel"
+  std::string variable;   // in the Variables table: "block1/conv/kernel"
   bool trainable = true;  // as created; the layers' flags come on top
 };
 
@@ -28,12 +28,12 @@ struct WeightRecord {
 struct LayerRecord {
   std::string path, class_name;
   json config;
-  bool trainable = true;            // its own flag and all its parents'
+  bool trainable = true;  // its own flag and all its parents'
   LayerRecord* parent = nullptr;
-  std::string attribute;            // where it is in its parent, as Keras 3's files say: "cell", "query_dense"
-  const WeightTree* tree = nullptr;  // its arrays; null: found through the parent, or none
-  std::vector<WeightRecord> weights;   // in order of creation
-  std::vector<LayerRecord*> children;  // in order of creation
+  std::string attribute;                  // where it is in its parent, as Keras 3's files say: "cell", "query_dense"
+  const WeightTree* tree = nullptr;       // its arrays; null: found through the parent, or none
+  std::vector<WeightRecord> weights;      // in order of creation
+  std::vector<LayerRecord*> children;     // in order of creation
   std::vector<std::string> used_entries;  // regularizers and constraints that a weight has taken
 };
 
@@ -49,8 +49,8 @@ class LayerHost {
   explicit LayerHost(bool keras3 = true) : keras3(keras3) {}
 
   const bool keras3;
-  std::vector<Value> losses;              // scalars: activity regularizers and add_loss, in order of the calls
-  std::vector<WeightRule> regularizers;   // in order of creation of the weights
+  std::vector<Value> losses;             // scalars: activity regularizers and add_loss, in order of the calls
+  std::vector<WeightRule> regularizers;  // in order of creation of the weights
   std::vector<WeightRule> constraints;
 
   // The record of the layer at `path`, made at the first request. `parent` may be null.
@@ -76,6 +76,14 @@ class LayerHost {
   // Keeps a model that was read while lowering (inside a wrapper) alive.
   void keep(std::shared_ptr<const Model> model) { kept_.push_back(std::move(model)); }
 
+  // State that a layer called several times hands from call to call (BatchNorm's statistics): what the last call left,
+  // the variable's value itself at first. Writing the variable is the layer's own business.
+  Value current(Value variable) const {
+    auto it = current_.find(variable.id);
+    return it == current_.end() ? variable : it->second;
+  }
+  void set_current(Value variable, Value value) { current_[variable.id] = value; }
+
   // The training flag that a layer sees: the graph's, unless a call in the file says training=True or False.
   Value training(Builder& b);
   class TrainingOverride {
@@ -100,6 +108,7 @@ class LayerHost {
   std::deque<LayerRecord> records_;
   std::unordered_map<std::string, LayerRecord*> by_path_;
   std::vector<LayerRecord*> roots_;
+  std::unordered_map<int32_t, Value> current_;
   std::vector<Stream> streams_;  // in order of first use
   std::optional<bool> training_override_;
   std::unordered_map<std::string, std::string> file_names_;
@@ -109,8 +118,12 @@ class LayerHost {
 // Calls a layer as Keras' Layer.__call__ does: inputs cast to the compute dtype, lowering, activity regularizer.
 Tensors call_layer(Layer& layer, Call call);
 
-// Adds the penalty on a layer's output to the losses: divided by the batch size in both Keras, so that its strength does
-// not depend on it.
+// The explicit training=True/False of a call, where it counts. Keras 3 records one with every call and lets the run's
+// own win; Keras 2 records what its user wrote, and that wins.
+std::optional<bool> training_option(const LayerHost& host, const json& options);
+
+// Adds the penalty on a layer's output to the losses: divided by the batch size in both Keras, so that its strength
+// does not depend on it.
 void add_activity_loss(Layer& layer, const json& regularizer, Value output);
 
 // A weight's variable names in Keras' order: layer by layer (depth first), a layer's own before its children's.

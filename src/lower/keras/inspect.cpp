@@ -32,7 +32,8 @@ void fresh_streams(const LoweredModel& m, Inspection& out) {
   for (const InspectedLayer& l : out.layers)
     if (const LayerRecord* record = m.host->find(l.path)) {
       auto seed = record->config.find("seed");
-      const double rate = record->config.value("rate", record->config.value("dropout", record->config.value("stddev", 0.0)));
+      const double rate =
+          record->config.value("rate", record->config.value("dropout", record->config.value("stddev", 0.0)));
       if (seed != record->config.end() && seed->is_null() && rate > 0) out.fresh_streams.push_back(l.path);
     }
 }
@@ -44,7 +45,8 @@ void output_types(const Graph& graph, std::vector<InspectedLayer>& layers) {
     const Origin& origin = graph.origin(*node);
     if (origin.call != 0) continue;
     for (InspectedLayer& l : layers)
-      if (origin.path == l.path || origin.path.starts_with(l.path + "/")) l.output = to_string(graph.type(node->outputs[0]));
+      if (origin.path == l.path || origin.path.starts_with(l.path + "/"))
+        l.output = to_string(graph.type(node->outputs[0]));
   }
 }
 
@@ -80,7 +82,8 @@ Inspection inspect(File& file, const Dialect& dialect) {
   }
   try {
     const LoweredModel m = lower(file, dialect);
-    for (const Input& input : m.graph->inputs) out.inputs.emplace_back(input.name, to_string(m.graph->type(input.value)));
+    for (const Input& input : m.graph->inputs)
+      out.inputs.emplace_back(input.name, to_string(m.graph->type(input.value)));
     for (size_t i = 0; i < m.outputs.size(); ++i) out.outputs[i].second = to_string(m.graph->type(m.outputs[i].value));
     output_types(*m.graph, out.layers);
     count(m, out);

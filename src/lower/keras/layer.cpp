@@ -13,8 +13,8 @@
 namespace midstream::keras {
 namespace {
 
-// Entries that every layer may have; what they mean is handled outside of the lowerings or has no meaning after training
-// began (initializers).
+// Entries that every layer may have; what they mean is handled outside of the lowerings or has no meaning after
+// training began (initializers).
 constexpr std::string_view kCommonEntries[] = {"name", "trainable", "dtype", "batch_shape", "seed_is_fresh"};
 constexpr std::string_view kCommonSuffixes[] = {"_initializer", "_regularizer", "_constraint"};
 
@@ -40,7 +40,8 @@ DType policy_dtype(const Layer& l, bool variable) {
   if (policy == "mixed_float16") return variable ? DType::Float32 : DType::Float16;
   if (policy == "mixed_bfloat16") return variable ? DType::Float32 : DType::BFloat16;
   if (auto dtype = parse_dtype(policy)) return *dtype;
-  throw Error(ErrorKind::Unsupported, where(l), fmt::format("dtype policy '{}' is not one that midstream knows.", policy),
+  throw Error(ErrorKind::Unsupported, where(l),
+              fmt::format("dtype policy '{}' is not one that midstream knows.", policy),
               "Known are the name of a dtype, mixed_float16 and mixed_bfloat16.");
 }
 

@@ -28,10 +28,10 @@ using Tensors = std::vector<Tensor>;
 
 // The arguments of one call, tensors flattened out of their nests.
 struct Call {
-  Tensors inputs;                      // all tensors of the first positional argument, in order
-  std::vector<Tensors> args;           // all positional arguments; an argument without tensors is an empty list
+  Tensors inputs;                         // all tensors of the first positional argument, in order
+  std::vector<Tensors> args;              // all positional arguments; an argument without tensors is an empty list
   std::map<std::string, Tensors> kwargs;  // keyword arguments that hold tensors
-  json options = json::object();       // positional ("0", "1", ...) and keyword arguments that hold none
+  json options = json::object();          // positional ("0", "1", ...) and keyword arguments that hold none
   const Tensor& one() const { return inputs.at(0); }
   // Positional argument `position` or keyword `name`; null tensor if absent.
   Tensor arg(size_t position, const std::string& name) const;
@@ -45,10 +45,10 @@ class Layer {
   Layer(Builder& builder, LayerHost& host, std::string path, std::string class_name, json config, bool trainable);
 
   Builder& b;
-  const std::string path;        // "encoder/block1/conv": prefix of its variables' names
+  const std::string path;  // "encoder/block1/conv": prefix of its variables' names
   const std::string class_name;
-  const json config;             // canonical
-  const bool trainable;          // the layer's own flag and all its parents'
+  const json config;     // canonical
+  const bool trainable;  // the layer's own flag and all its parents'
 
   // --- config. Every getter throws Error(Mismatch) naming the layer, the entry and its value when the type is wrong.
   // Refuses entries that are neither listed nor common to all layers (name, trainable, dtype, batch_shape, ...).
@@ -58,9 +58,9 @@ class Layer {
   int64_t integer(const std::string& key, int64_t otherwise = 0) const;
   double number(const std::string& key, double otherwise = 0) const;
   bool flag(const std::string& key, bool otherwise = false) const;
-  std::vector<int64_t> ints(const std::string& key) const;             // a number gives a list of one
-  std::vector<int64_t> ints(const std::string& key, size_t n) const;   // a number is repeated n times
-  DType compute_dtype() const;   // of the dtype policy
+  std::vector<int64_t> ints(const std::string& key) const;            // a number gives a list of one
+  std::vector<int64_t> ints(const std::string& key, size_t n) const;  // a number is repeated n times
+  DType compute_dtype() const;                                        // of the dtype policy
   DType variable_dtype() const;
 
   // --- weights, in Keras' creation order. `dims` in Keras' layout. Asking again for the same name gives the same
@@ -76,13 +76,13 @@ class Layer {
   Tensors lower_child(const std::string& attribute, const json& layer, const Call& call);
 
   // --- modes and side channels
-  Value training();              // Kind::Bool: is this a training run?
-  bool inference_only() const;   // this layer is frozen in a way that makes it run in inference mode (BatchNorm in TF2)
+  Value training();             // Kind::Bool: is this a training run?
+  bool inference_only() const;  // this layer is frozen in a way that makes it run in inference mode (BatchNorm in TF2)
   // The layer's seed generator: variable [seed, counter] as Keras 3 keeps it (int64, Role::Seed). Returns its value
   // for this call and advances the counter by one in training. Null when the seed is not in the file: a fresh stream.
   // `in_inference_too`: Keras draws in both modes here (recurrent cells), so that the counter advances in both.
   Value draw_seed(const std::string& generator = "seed_generator", bool in_inference_too = false);
-  void add_loss(Value scalar);   // activity regularizers and add_loss
+  void add_loss(Value scalar);  // activity regularizers and add_loss
 
   // --- common endings
   Value activation(Value v, const std::string& key = "activation");  // by name or config object; formulas in lower/math

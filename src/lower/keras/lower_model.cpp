@@ -1,4 +1,5 @@
-// See lower_model.h. Layers run as soon as their inputs are there, in the file's order, which is Keras' own order of depth.
+// See lower_model.h. Layers run as soon as their inputs are there, in the file's order, which is Keras' own order of
+// depth; where a layer is called more than once, exactly in the order in which Keras calls them.
 #include "lower/keras/lower_model.h"
 
 #include <fmt/format.h>
@@ -7,12 +8,15 @@
 
 #include "frontend/keras/weights.h"
 #include "lower/keras/bind_weights.h"
+#include "lower/keras/call_order.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
 namespace {
 
-std::string joined(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "/" + name; }
+std::string joined(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "/" + name;
+}
 
 // The values that the calls of one model have given so far.
 using Known = std::map<std::pair<std::string, int>, Tensors>;  // layer, node -> outputs
@@ -44,7 +48,8 @@ struct ArgReader {
     for (size_t i = 0; i < from.args.size(); ++i) {
       Tensors& out = call.args.emplace_back();
       tensors(from.args[i], out);
-      if (auto* data = std::get_if<json>(&from.args[i].value); data && !data->is_null()) call.options[std::to_string(i)] = *data;
+      if (auto* data = std::get_if<json>(&from.args[i].value); data && !data->is_null())
+        call.options[std::to_string(i)] = *data;
     }
     for (const auto& [key, arg] : from.kwargs) {
       Tensors out;
@@ -61,7 +66,8 @@ struct ArgReader {
   static void explicit_mask(Call& call) {
     auto it = call.kwargs.find("mask");
     if (it == call.kwargs.end()) return;
-    for (size_t i = 0; i < std::min(it->second.size(), call.inputs.size()); ++i) call.inputs[i].mask = it->second[i].value;
+    for (size_t i = 0; i < std::min(it->second.size(), call.inputs.size()); ++i)
+      call.inputs[i].mask = it->second[i].value;
     if (!call.args.empty()) call.args[0] = call.inputs;
   }
 };
@@ -86,7 +92,13 @@ class ModelLowering {
     Known known;
     for (size_t i = 0; i < model.inputs.size(); ++i)
       known[{model.inputs[i].layer, model.inputs[i].node}] = {as_declared(model, i, inputs.at(i))};
+    const bool shared =
+        std::any_of(model.layers.begin(), model.layers.end(), [](auto& l) { return l.calls.size() > 1; });
     std::vector<size_t> done(model.layers.size(), 0);
+    if (shared) {
+      for (const CallIndex& call : call_order(model)) try_call(model.layers[call.layer], prefix, call.node, known);
+      return outputs(model, known);
+    }
     for (bool progress = true; progress;) {
       progress = false;
       for (size_t i = 0; i < model.layers.size(); ++i) {
@@ -119,18 +131,18 @@ class ModelLowering {
 
   Tensors nested(const Model& model, const std::string& path, const Call& call, const LayerCall& written) {
     b_.scope(path, "keras." + model.class_name);
-    auto training = call.options.find("training");
-    LayerHost::TrainingOverride override(
-        host_, training == call.options.end() || !training->is_boolean() ? std::nullopt : std::optional<bool>(*training));
+    LayerHost::TrainingOverride override(host_, training_option(host_, call.options));
     return run(model, path, ordered_inputs(model, call, written));
   }
 
   // A dict of inputs goes by the names of the model's inputs.
   Tensors ordered_inputs(const Model& model, const Call& call, const LayerCall& written) {
-    const auto* map = written.args.empty() ? nullptr : std::get_if<std::map<std::string, CallArg>>(&written.args[0].value);
+    const auto* map =
+        written.args.empty() ? nullptr : std::get_if<std::map<std::string, CallArg>>(&written.args[0].value);
     if (!map || map->size() != model.input_names.size() || call.inputs.size() != map->size()) {
       if (call.inputs.size() != model.inputs.size())
-        b_.fail(ErrorKind::Mismatch, fmt::format("this model has {} inputs but is called with {}.", model.inputs.size(), call.inputs.size()));
+        b_.fail(ErrorKind::Mismatch, fmt::format("this model has {} inputs but is called with {}.", model.inputs.size(),
+                                                 call.inputs.size()));
       return call.inputs;
     }
     Tensors out;
@@ -156,7 +168,8 @@ class ModelLowering {
     Tensors out;
     for (const TensorRef& ref : model.outputs) reader.tensors({ref}, out);
     if (!reader.ready)
-      throw Error(ErrorKind::BadFile, model.name, "its layers depend on each other in a circle, so its outputs cannot be computed.");
+      throw Error(ErrorKind::BadFile, model.name,
+                  "its layers depend on each other in a circle, so its outputs cannot be computed.");
     return out;
   }
 
@@ -171,7 +184,8 @@ Dims dims_of(const SourceLayer& input) {
                 "the file does not say what shape this model's input has: it was saved before it saw data.",
                 "Call the model on data in Keras once, or give its first layer an input shape, and save it again.");
   Dims dims;
-  for (const json& d : shape) dims.push_back(d.is_number_integer() && d.get<int64_t>() >= 0 ? d.get<int64_t>() : kUnknown);
+  for (const json& d : shape)
+    dims.push_back(d.is_number_integer() && d.get<int64_t>() >= 0 ? d.get<int64_t>() : kUnknown);
   return dims;
 }
 
@@ -183,7 +197,8 @@ Tensors model_inputs(Builder& b, const Model& model) {
     const auto it = std::find_if(model.layers.begin(), model.layers.end(),
                                  [&](const SourceLayer& l) { return l.name == model.inputs[i].layer; });
     if (it->class_name != "InputLayer" || it->config.contains("sparse") || it->config.contains("ragged"))
-      throw Error(ErrorKind::Unsupported, it->name, "sparse and ragged inputs, and inputs that are no InputLayer, have no lowering.");
+      throw Error(ErrorKind::Unsupported, it->name,
+                  "sparse and ragged inputs, and inputs that are no InputLayer, have no lowering.");
     const std::string name = it->config.value("dtype", std::string("float32"));
     const auto dtype = parse_dtype(name);
     if (!dtype || *dtype == DType::String)
@@ -206,7 +221,8 @@ Tensors lower_model(Builder& b, LayerHost& host, const File& file, const Tensors
   } catch (const Error& e) {
     throw e.at(file.path);
   } catch (const json::exception& e) {
-    throw Error(ErrorKind::BadFile, file.path, fmt::format("a layer's configuration is not of a known form: {}.", e.what()));
+    throw Error(ErrorKind::BadFile, file.path,
+                fmt::format("a layer's configuration is not of a known form: {}.", e.what()));
   }
 }
 
@@ -225,7 +241,8 @@ LoweredModel lower(const File& file, const Dialect& dialect, std::shared_ptr<Var
 }
 
 Tensors lower_inner_model(Layer& outer, const std::string& attribute, const json& object, const Call& call) {
-  auto model = std::make_shared<Model>(canonical_model(object, written_by(object.value("keras_version", std::string()))));
+  auto model =
+      std::make_shared<Model>(canonical_model(object, written_by(object.value("keras_version", std::string()))));
   const std::string path = outer.path + "/" + model->name;
   LayerHost& host = outer.host();
   const bool is_new = host.find(path) == nullptr;

@@ -43,7 +43,8 @@ struct Unsupported {
 };
 std::vector<Unsupported> unsupported(const Model& model);
 
-// A model as an inner layer ({"class_name": "Sequential", "config", "keras_version"}): TimeDistributed(Sequential(...)).
+// A model as an inner layer ({"class_name": "Sequential", "config", "keras_version"}):
+// TimeDistributed(Sequential(...)).
 Tensors lower_inner_model(Layer& outer, const std::string& attribute, const json& model, const Call& call);
 
 }  // namespace midstream::keras

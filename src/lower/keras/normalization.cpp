@@ -20,6 +20,7 @@ struct BatchNorm {
   Value x, mask;
   int64_t axis;
   Value gamma, beta, mean, variance;  // mean, variance: the moving ones
+  Value mean_now, variance_now;       // as an earlier call of a shared layer left them
   double epsilon, momentum;
 };
 
@@ -53,13 +54,14 @@ Value inference(const BatchNorm& n) {
   return from_axis1(b, y, n.axis);
 }
 
-Value training(const BatchNorm& n) {
+// y and the new moving statistics.
+Values training(const BatchNorm& n) {
   Builder& b = n.l.b;
   const math::BatchNormSpec spec{.epsilon = n.epsilon, .momentum = n.momentum, .correction = correction(n.l, b.rank(n.x))};
-  math::BatchNorm out = math::batch_norm_training(b, to_axis1(b, n.x, n.axis), n.gamma, n.beta, n.mean, n.variance, spec);
+  math::BatchNorm out = math::batch_norm_training(b, to_axis1(b, n.x, n.axis), n.gamma, n.beta, n.mean_now, n.variance_now, spec);
   b.assign(n.mean, out.mean);
   b.assign(n.variance, out.variance);
-  return from_axis1(b, out.y, n.axis);
+  return {from_axis1(b, out.y, n.axis), out.mean, out.variance};
 }
 
 Value moved(Builder& b, Value old, Value batch, double momentum) {
@@ -67,7 +69,7 @@ Value moved(Builder& b, Value old, Value batch, double momentum) {
 }
 
 // Statistics of the elements that the mask lets through. Keras 3 adds its epsilon to their number, Keras 2 does not.
-Value masked_training(const BatchNorm& n) {
+Values masked_training(const BatchNorm& n) {
   Builder& b = n.l.b;
   std::vector<int64_t> axes;
   for (int64_t i = 0; i < b.rank(n.x); ++i)
@@ -80,10 +82,19 @@ Value masked_training(const BatchNorm& n) {
   Value difference = math::where_number(b, there, b.sub(n.x, mean), 0);
   Value variance = b.div(total(b.square(difference)), count);
   auto vector = [&](Value v) { return b.reshape(v, {b.size(n.mean, 0)}); };
-  b.assign(n.mean, moved(b, n.mean, vector(mean), n.momentum));
-  b.assign(n.variance, moved(b, n.variance, vector(variance), n.momentum));
+  Value new_mean = moved(b, n.mean_now, vector(mean), n.momentum);
+  Value new_variance = moved(b, n.variance_now, vector(variance), n.momentum);
+  b.assign(n.mean, new_mean);
+  b.assign(n.variance, new_variance);
   auto broadcast = [&](Value v) { return v ? math::along_axis(b, v, n.axis, b.rank(n.x)) : v; };
-  return math::normalize(b, n.x, mean, variance, broadcast(n.gamma), broadcast(n.beta), n.epsilon);
+  Value y = math::normalize(b, n.x, mean, variance, broadcast(n.gamma), broadcast(n.beta), n.epsilon);
+  return {y, new_mean, new_variance};
+}
+
+// tf.keras takes 1 - momentum through float32.
+double momentum_of(Layer& l, Value x) {
+  const double momentum = l.number("momentum", 0.99);
+  return l.host().keras3 ? momentum : 1 - math::through_float32(l.b, x, 1 - momentum);
 }
 
 Tensors batch_normalization(Layer& l, const Call& call) {
@@ -98,11 +109,13 @@ Tensors batch_normalization(Layer& l, const Call& call) {
                                     ": an axis behind the batch with a known size is wanted.");
   Value mask = call.arg(2, "mask").value;
   BatchNorm n{.l = l, .x = b.cast(x, wide_dtype(b.dtype(x))), .mask = mask ? mask : call.one().mask, .axis = axis,
-              .epsilon = l.number("epsilon", 1e-3), .momentum = l.number("momentum", 0.99)};
+              .epsilon = l.number("epsilon", 1e-3), .momentum = momentum_of(l, x)};
   if (l.flag("scale", true)) n.gamma = l.weight("gamma", dims, true, /*autocast=*/false);
   if (l.flag("center", true)) n.beta = l.weight("beta", dims, true, false);
   n.mean = l.weight("moving_mean", dims, false, false);
   n.variance = l.weight("moving_variance", dims, false, false);
+  n.mean_now = l.host().current(n.mean);
+  n.variance_now = l.host().current(n.variance);
   // tf.keras' fused kernel takes no mask.
   const std::vector<int64_t> fused = l.ints("fused_unbiased_if_rank");
   const bool masked = n.mask && std::find(fused.begin(), fused.end(), rank) == fused.end();
@@ -110,11 +123,15 @@ Tensors batch_normalization(Layer& l, const Call& call) {
     b.fail(ErrorKind::Mismatch, "its mask has shape " + to_string(b.dims(n.mask)) + ", one axis less than the input's " +
                                     to_string(b.dims(x)) + " is wanted.");
   Value y;
-  if (l.inference_only())
+  if (l.inference_only()) {
     y = inference(n);
-  else
-    y = b.cond(l.training(), [&] { return Values{masked ? masked_training(n) : training(n)}; },
-               [&] { return Values{inference(n)}; })[0];
+  } else {
+    Values out = b.cond(l.training(), [&] { return masked ? masked_training(n) : training(n); },
+                        [&] { return Values{inference(n), n.mean_now, n.variance_now}; });
+    y = out[0];
+    l.host().set_current(n.mean, out[1]);
+    l.host().set_current(n.variance, out[2]);
+  }
   return l.keep_mask(call, b.cast(y, l.compute_dtype()));
 }
 

@@ -14,9 +14,9 @@ namespace {
 
 // Two tensors, or a tensor and a number (in either place).
 struct Pair {
-  Value x, y;              // null where `number` stands
+  Value x, y;  // null where `number` stands
   double number = 0;
-  DType dtype;             // of the result
+  DType dtype;  // of the result
 };
 
 DType promoted(DType a, DType b) {
@@ -129,13 +129,15 @@ Tensors clip(Layer& l, const Call& call) {
 Tensors power(Layer& l, const Call& call) {
   Pair p = read_pair(l, call);
   if (p.x && !p.y) return {{l.b.call("aten::pow.Tensor_Scalar", {{"self", p.x}, {"exponent", p.number}}), {}}};
-  return {{l.b.call("aten::pow.Tensor_Tensor", {{"self", as_value(l.b, p.x, p)}, {"exponent", as_value(l.b, p.y, p)}}), {}}};
+  return {{l.b.call("aten::pow.Tensor_Tensor", {{"self", as_value(l.b, p.x, p)}, {"exponent", as_value(l.b, p.y, p)}}),
+           {}}};
 }
 
 Tensors cast(Layer& l, const Call& call) {
   // The entry "dtype" of an operation is its own, not a policy.
   const auto dtype = parse_dtype(l.text("dtype"));
-  if (!dtype) l.b.fail(ErrorKind::Unsupported, fmt::format("dtype '{}' is not one that midstream knows.", l.text("dtype")));
+  if (!dtype)
+    l.b.fail(ErrorKind::Unsupported, fmt::format("dtype '{}' is not one that midstream knows.", l.text("dtype")));
   return {{l.b.cast(call.one().value, *dtype), {}}};
 }
 
@@ -159,16 +161,24 @@ Value amin(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
 Value any_or_all(Builder& b, const char* op, Value v, const std::vector<int64_t>& dims, bool keep) {
   v = logical(b, v);
   if (dims.empty() && !keep) return b.unary(op, v);
-  return b.call(std::string(op) + ".dims", {{"self", v}, {"dim", dims.empty() ? Arg() : Arg(Dims(dims))}, {"keepdim", keep}});
+  return b.call(std::string(op) + ".dims",
+                {{"self", v}, {"dim", dims.empty() ? Arg() : Arg(Dims(dims))}, {"keepdim", keep}});
 }
-Value any(Builder& b, Value v, std::vector<int64_t> dims, bool keep) { return any_or_all(b, "aten::any", v, dims, keep); }
-Value all(Builder& b, Value v, std::vector<int64_t> dims, bool keep) { return any_or_all(b, "aten::all", v, dims, keep); }
+Value any(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
+  return any_or_all(b, "aten::any", v, dims, keep);
+}
+Value all(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
+  return any_or_all(b, "aten::all", v, dims, keep);
+}
 
 void register_elementwise(Registry& r) {
   auto add = [&r](const char* name, LayerFn fn) { register_operation(r, name, std::move(fn)); };
-  add("Add", binary([](Builder& b, Value x, Value y) { return b.add(x, y); }, [](Builder& b, Value x, double y) { return b.add(x, y); }));
-  add("Subtract", binary([](Builder& b, Value x, Value y) { return b.sub(x, y); }, [](Builder& b, Value x, double y) { return b.sub(x, y); }));
-  add("Multiply", binary([](Builder& b, Value x, Value y) { return b.mul(x, y); }, [](Builder& b, Value x, double y) { return b.mul(x, y); }));
+  add("Add", binary([](Builder& b, Value x, Value y) { return b.add(x, y); },
+                    [](Builder& b, Value x, double y) { return b.add(x, y); }));
+  add("Subtract", binary([](Builder& b, Value x, Value y) { return b.sub(x, y); },
+                         [](Builder& b, Value x, double y) { return b.sub(x, y); }));
+  add("Multiply", binary([](Builder& b, Value x, Value y) { return b.mul(x, y); },
+                         [](Builder& b, Value x, double y) { return b.mul(x, y); }));
   add("TrueDivide", binary(true_divide, [](Builder& b, Value x, double y) { return b.div(x, y); }));
   add("Divide", binary(true_divide, [](Builder& b, Value x, double y) { return b.div(x, y); }));
   add("Maximum", binary([](Builder& b, Value x, Value y) { return math::maximum(b, x, y); }));
@@ -184,10 +194,20 @@ void register_elementwise(Registry& r) {
   add("Cos", unary([](Builder& b, Value v) { return b.unary("aten::cos", v); }));
   add("ZerosLike", unary([](Builder& b, Value v) { return b.zeros_like(v); }));
   add("OnesLike", unary([](Builder& b, Value v) { return b.ones_like(v); }));
-  const std::map<const char*, const char*> activations{
-      {"Relu", "relu"}, {"Relu6", "relu6"}, {"Sigmoid", "sigmoid"}, {"Softmax", "softmax"}, {"Softplus", "softplus"},
-      {"Softsign", "softsign"}, {"Silu", "silu"}, {"Gelu", "gelu"}, {"Elu", "elu"}, {"Selu", "selu"}, {"Tanh", "tanh"},
-      {"LeakyRelu", "leaky_relu"}, {"LogSoftmax", "log_softmax"}, {"HardSigmoid", "hard_sigmoid"}};
+  const std::map<const char*, const char*> activations{{"Relu", "relu"},
+                                                       {"Relu6", "relu6"},
+                                                       {"Sigmoid", "sigmoid"},
+                                                       {"Softmax", "softmax"},
+                                                       {"Softplus", "softplus"},
+                                                       {"Softsign", "softsign"},
+                                                       {"Silu", "silu"},
+                                                       {"Gelu", "gelu"},
+                                                       {"Elu", "elu"},
+                                                       {"Selu", "selu"},
+                                                       {"Tanh", "tanh"},
+                                                       {"LeakyRelu", "leaky_relu"},
+                                                       {"LogSoftmax", "log_softmax"},
+                                                       {"HardSigmoid", "hard_sigmoid"}};
   for (const auto& [name, function] : activations) add(name, activation(function));
   add("Clip", clip);
   add("Cast", cast);
@@ -204,8 +224,8 @@ void register_operation(Registry& r, const std::string& name, LayerFn fn) {
 void register_operations(Registry& r) {
   register_elementwise(r);
   auto add = [&r](const char* name, LayerFn fn) { register_operation(r, name, std::move(fn)); };
-  const std::map<const char*, const char*> comparisons{{"Equal", "eq"}, {"NotEqual", "ne"}, {"Less", "lt"},
-                                                       {"LessEqual", "le"}, {"Greater", "gt"}, {"GreaterEqual", "ge"}};
+  const std::map<const char*, const char*> comparisons{{"Equal", "eq"},     {"NotEqual", "ne"}, {"Less", "lt"},
+                                                       {"LessEqual", "le"}, {"Greater", "gt"},  {"GreaterEqual", "ge"}};
   for (const auto& [name, how] : comparisons) add(name, comparison(how));
   add("LogicalAnd", logical_pair([](Builder& b, Value x, Value y) { return b.logical_and(x, y); }));
   add("LogicalOr", logical_pair([](Builder& b, Value x, Value y) { return b.logical_or(x, y); }));

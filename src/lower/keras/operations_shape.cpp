@@ -35,7 +35,9 @@ Tensors transpose(Layer& l, const Call& call) {
 
 Tensors swapaxes(Layer& l, const Call& call) {
   l.expect_config({"axis1", "axis2"});
-  return {{l.b.call("aten::transpose.int", {{"self", call.one().value}, {"dim0", l.integer("axis1")}, {"dim1", l.integer("axis2")}}), {}}};
+  return {{l.b.call("aten::transpose.int",
+                    {{"self", call.one().value}, {"dim0", l.integer("axis1")}, {"dim1", l.integer("axis2")}}),
+           {}}};
 }
 
 Tensors expand_dims(Layer& l, const Call& call) {
@@ -104,8 +106,10 @@ class Indexing {
       if (!item.is_null() && !is(item, "__ellipsis__")) ++consumed;
     const int64_t left_out = l_.b.rank(v_) - consumed;
     for (const json& item : items) {
-      if (is(item, "__ellipsis__")) axis_ += left_out;
-      else one(item);
+      if (is(item, "__ellipsis__"))
+        axis_ += left_out;
+      else
+        one(item);
     }
     return v_;
   }

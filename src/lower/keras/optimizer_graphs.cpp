@@ -53,8 +53,8 @@ Optimizer::Optimizer(const json& description, const Rules& rules, const Dialect&
       throw Error(ErrorKind::Unsupported, "optimizer", fmt::format("the schedule {} has no lowering yet.", name));
   } else {
     learning_rate_ = number(config_, "learning_rate", default_rate(class_name_));
-    // Keras 2 makes a float32 constant of it first.
-    if (era_of(config_) != Era::Keras3) learning_rate_ = through_float32(learning_rate_);
+    // Hyperparameters of legacy optimizers are float32 variables.
+    if (legacy_) learning_rate_ = through_float32(learning_rate_);
   }
   decay_ = through_float32(number(config_, "decay", 0));
   weight_decay_ = through_float32(number(config_, "weight_decay", 0));
@@ -140,13 +140,13 @@ std::unique_ptr<Graph> Optimizer::clip(const std::vector<GradientType>& types) c
     for (Gradient& g : gradients) {
       // tf.clip_by_norm; of occurrences, the norm of all of them.
       Value squares = b.sum(b.square(g.values), {});
-      Value norm = b.sqrt(squares);
+      Value norm = exact_sqrt(b, squares);
       g.values = b.div(b.mul(g.values, clip_norm_), b.clamp(norm, clip_norm_, std::nullopt));
     }
   if (global_norm_ > 0) {
     Values squares;
     for (const Gradient& g : gradients) squares.push_back(b.sum(b.square(g.values), {}));
-    Value norm = b.sqrt(b.sum(b.stack(squares, 0), {}));
+    Value norm = exact_sqrt(b, b.sum(b.stack(squares, 0), {}));
     Value inverse = b.call("aten::reciprocal", {{"self", norm}});
     Value scale = b.mul(b.clamp(inverse, std::nullopt, 1.0 / global_norm_), global_norm_);
     scale = b.add(scale, b.sub(norm, norm));  // a norm that is not finite makes everything NaN

@@ -48,4 +48,6 @@ Value power(Builder& b, double base, Value exponent) {
   return b.call("midstream::scalar_pow", {{"self", b.constant(base, b.dtype(exponent))}, {"exponent", exponent}});
 }
 
+Value exact_sqrt(Builder& b, Value v) { return b.unary("midstream::exact_sqrt", v); }
+
 }  // namespace midstream::keras

@@ -29,5 +29,7 @@ Value only_hit_rows(Builder& b, const Gradient& g, Value updated, Value old);
 // step + n in the variables' dtype.
 Value step_after(Builder& b, Value step, int64_t n, DType dtype);
 Value power(Builder& b, double base, Value exponent);  // C library's pow, 0-d
+// The correctly rounded root, as TensorFlow's: aten::sqrt may be off in the last bit of a float64.
+Value exact_sqrt(Builder& b, Value v);
 
 }  // namespace midstream::keras

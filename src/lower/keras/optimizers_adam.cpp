@@ -54,7 +54,7 @@ class Adam final : public AdamFamily {
   Prepared prepare(Builder& b, Value learning_rate, Value step, const Values&, DType dtype) const override {
     Value lr = b.cast(learning_rate, dtype), t = step_after(b, step, 1, dtype);
     Value left_1 = b.rsub(1.0, power(b, through_float32(beta_1), t));
-    Value left_2 = b.sqrt(b.rsub(1.0, power(b, through_float32(beta_2), t)));
+    Value left_2 = exact_sqrt(b, b.rsub(1.0, power(b, through_float32(beta_2), t)));
     Values out{lr, b.div(b.mul(lr, left_2), left_1)};
     if (era == Era::Legacy) out.push_back(b.mul(lr, b.div(left_2, left_1)));  // the sparse update rounds in this order
     if (adaptive_epsilon) out.push_back(b.mul(left_2, epsilon));
@@ -81,7 +81,7 @@ class Adam final : public AdamFamily {
       under = b.call("aten::maximum", {{"self", s[2]}, {"other", v}});
       out.slots.push_back(under);
     }
-    Value root = b.sqrt(under);
+    Value root = exact_sqrt(b, under);
     Value denominator = adaptive_epsilon ? b.add(root, p.back()) : b.add(root, epsilon);
     out.variable = b.sub(variable, b.div(b.mul(m, alpha), denominator));
     return out;
@@ -138,7 +138,7 @@ class Nadam final : public AdamFamily {
                                  : dense(b, variable, g, b.div(b.mul(g.values, p[3]), p[4]));
     Value m_hat = b.add(b.div(b.mul(m, p[1]), p[2]), now);
     Value v_hat = b.div(v, p[5]);
-    return {b.sub(variable, b.div(b.mul(m_hat, p[0]), b.add(b.sqrt(v_hat), epsilon))), {m, v}};
+    return {b.sub(variable, b.div(b.mul(m_hat, p[0]), b.add(exact_sqrt(b, v_hat), epsilon))), {m, v}};
   }
 };
 

@@ -56,10 +56,10 @@ class RmsProp final : public OptimizerRule {
   // lr * g / sqrt(under + epsilon), each Keras in its own roundings; per occurrence in Keras 3.
   Value increment(Builder& b, const Values& p, const Gradient& g, Value under) const {
     Value scaled = b.mul(g.values, p[0]);
-    if (era == Era::Legacy) return b.div(scaled, b.add(b.sqrt(under), epsilon));
+    if (era == Era::Legacy) return b.div(scaled, b.add(exact_sqrt(b, under), epsilon));
     Value denominator = b.add(under, epsilon);
     if (era == Era::Keras2) return b.mul(scaled, math::rsqrt(b, denominator));
-    return b.div(scaled, at_occurrences(b, b.sqrt(denominator), g));
+    return b.div(scaled, at_occurrences(b, exact_sqrt(b, denominator), g));
   }
 
   // TensorFlow's ApplyRMSProp and ApplyCenteredRMSProp, which legacy uses only with momentum; the sparse kernels leave
@@ -78,7 +78,7 @@ class RmsProp final : public OptimizerRule {
       under = b.sub(velocity, b.square(mean));
     }
     under = b.add(under, epsilon);
-    Value step = sparse ? b.mul(b.mul(math::rsqrt(b, under), p[0]), g) : b.div(b.mul(g, p[0]), b.sqrt(under));
+    Value step = sparse ? b.mul(b.mul(math::rsqrt(b, under), p[0]), g) : b.div(b.mul(g, p[0]), exact_sqrt(b, under));
     Value m = b.add(b.mul(s[1], momentum), step);
     Update out{only_hit_rows(b, gradient, b.sub(variable, m), variable),
                {only_hit_rows(b, gradient, velocity, s[0]), only_hit_rows(b, gradient, m, s[1])}};
@@ -99,12 +99,15 @@ class Adagrad final : public OptimizerRule {
         epsilon(number(config, "epsilon", 1e-7)) {
     merged_gradients = era != Era::Keras3;
   }
-  std::vector<SlotSpec> slots() const override { return {{"accumulator", initial}}; }
+  // Keras 3's constant initializer passes through float32.
+  std::vector<SlotSpec> slots() const override {
+    return {{"accumulator", era == Era::Keras3 ? through_float32(initial) : initial}};
+  }
 
   Update apply(Builder& b, const Values& p, Value variable, const Gradient& gradient, const Values& s) const override {
     Gradient g = merged_gradients ? Gradient{dense(b, variable, gradient), {}} : gradient;
     Value sum = scatter_add(b, s[0], g, b.square(g.values));
-    Value root = era == Era::Legacy ? b.add(b.sqrt(sum), epsilon) : b.sqrt(b.add(sum, epsilon));
+    Value root = era == Era::Legacy ? b.add(exact_sqrt(b, sum), epsilon) : exact_sqrt(b, b.add(sum, epsilon));
     Value step = b.div(b.mul(g.values, p[0]), at_occurrences(b, root, g));
     return {g.is_slices() ? scatter_add(b, variable, g, b.neg(step)) : b.sub(variable, step), {sum}};
   }
@@ -126,7 +129,7 @@ class Adadelta final : public OptimizerRule {
 
   Update apply(Builder& b, const Values& p, Value variable, const Gradient& gradient, const Values& s) const override {
     Gradient g = merged_gradients ? Gradient{dense(b, variable, gradient), {}} : gradient;
-    auto rms = [&](Value v) { return b.sqrt(b.add(v, epsilon)); };
+    auto rms = [&](Value v) { return exact_sqrt(b, b.add(v, epsilon)); };
     auto share = [&](Value v) {  // (1 - rho) v^2, in the order in which each Keras multiplies
       if (era == Era::Keras2 && !gradient.is_slices()) return b.mul(b.mul(v, 1.0 - rho), v);
       return b.mul(b.square(v), 1.0 - rho);
@@ -151,7 +154,7 @@ class Ftrl final : public OptimizerRule {
  public:
   explicit Ftrl(const json& config)
       : power(-number(config, "learning_rate_power", -0.5)),
-        initial(number(config, "initial_accumulator_value", 0.1)),
+        initial(through_float32(number(config, "initial_accumulator_value", 0.1))),
         l1(number(config, "l1_regularization_strength", 0.0)),
         l2(number(config, "l2_regularization_strength", 0.0)),
         shrinkage(number(config, "l2_shrinkage_regularization_strength", 0.0)),
@@ -177,7 +180,7 @@ class Ftrl final : public OptimizerRule {
 
  private:
   Value root(Builder& b, Value v) const {
-    if (power == 0.5) return b.sqrt(v);
+    if (power == 0.5) return exact_sqrt(b, v);
     return b.call("aten::pow.Tensor_Scalar", {{"self", v}, {"exponent", power}});
   }
   const double power, initial, l1, l2, shrinkage, beta;

@@ -31,10 +31,15 @@ Numbers numbers(const Layer& l, const std::string& key) {
   return out;
 }
 
+// Where Keras takes Python's numbers through float32, which only float64 shows.
+Numbers rounded(const Layer& l, Numbers n) {
+  if (l.compute_dtype() == DType::Float64)
+    for (double& v : n.values) v = static_cast<double>(static_cast<float>(v));
+  return n;
+}
+
 Value constant(Layer& l, const Numbers& n, DType dtype) {
-  // Both Keras convert Python's numbers through float32.
-  std::vector<float> values(n.values.begin(), n.values.end());
-  return l.b.cast(l.b.constant(Array::of<float>(DType::Float32, n.dims, values)), dtype);
+  return l.b.cast(l.b.constant(Array::of<double>(DType::Float64, n.dims, n.values)), dtype);
 }
 
 Tensors rescaling(Layer& l, const Call& call) {
@@ -42,13 +47,12 @@ Tensors rescaling(Layer& l, const Call& call) {
   Builder& b = l.b;
   const DType dtype = l.compute_dtype();
   Value x = b.cast(call.one().value, dtype);
-  const Numbers scale = numbers(l, "scale"), offset = l.has("offset") ? numbers(l, "offset") : Numbers{{}, {0}};
-  auto plain = [&](const Numbers& n) { return math::through_float32(b, x, n.values[0]); };
-  Value y = scale.dims.empty() ? b.mul(x, plain(scale)) : b.mul(x, constant(l, scale, dtype));
+  const Numbers scale = rounded(l, numbers(l, "scale")), offset = l.has("offset") ? rounded(l, numbers(l, "offset")) : Numbers{{}, {0}};
+  Value y = scale.dims.empty() ? b.mul(x, scale.values[0]) : b.mul(x, constant(l, scale, dtype));
   if (!offset.dims.empty())
     y = b.add(y, constant(l, offset, dtype));
   else if (offset.values[0] != 0)
-    y = b.add(y, plain(offset));
+    y = b.add(y, offset.values[0]);
   return l.host().keras3 ? l.keep_mask(call, y) : Tensors{{y, {}}};
 }
 
@@ -66,11 +70,11 @@ Statistics statistics(Layer& l, Value x, const std::vector<int64_t>& axes) {
   auto shaped = [&](Value v) { return b.reshape(b.cast(v, l.compute_dtype()), Ints(shape.begin(), shape.end())); };
   if (!l.has("mean")) {
     Value mean = l.weight("mean", kept, false), variance = l.weight("variance", kept, false);
-    l.weight_as(l.host().keras3 ? DType::Int32 : DType::Int64, "count", {});
+    l.weight_as(DType::Int64, "count", {});
     return {shaped(mean), shaped(variance)};
   }
   auto given = [&](const char* key) {
-    Numbers n = numbers(l, key);
+    const Numbers n = l.host().keras3 ? rounded(l, numbers(l, key)) : numbers(l, key);
     Value v = constant(l, n, l.compute_dtype());
     Ints aligned(static_cast<size_t>(b.rank(x)), Int(1));  // its last axes are the last of the kept ones
     for (size_t i = 1; i <= n.dims.size() && i <= axes.size(); ++i)

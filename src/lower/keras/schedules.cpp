@@ -41,8 +41,10 @@ Value exponential_decay(Builder& b, const json& config, Value step) {
 }
 
 Value inverse_time_decay(Builder& b, const json& config, Value step) {
-  Value p = progress(b, config, step);
-  Value denominator = plus(b, times(b, p, f32(config, "decay_rate", 0)), 1.0f);
+  const float rate = f32(config, "decay_rate", 0), steps = f32(config, "decay_steps", 1);
+  Value grown = flag(config, "staircase", false) ? times(b, progress(b, config, step), rate)
+                                                 : times(b, b.cast(step, DType::Float32), rate * (1.0f / steps));
+  Value denominator = plus(b, grown, 1.0f);
   return b.div(constant(b, f32(config, "initial_learning_rate", 0)), denominator);
 }
 
@@ -94,8 +96,10 @@ Value cosine_decay(Builder& b, const json& config, Value step) {
   }
   float target = f32(config, "warmup_target", 0), warmup = f32(config, "warmup_steps", 0);
   s = math::minimum(b, s, static_cast<double>(steps + warmup));
-  Value rising = first == target ? constant(b, target) : plus(b, times(b, over(b, s, warmup), target - first), first);
-  Value angle = times(b, over(b, plus(b, s, -warmup), steps), pi);
+  // The optimizer does not see into the branches of Keras' cond: these divisions stay divisions.
+  Value rising = first == target ? constant(b, target)
+                                 : plus(b, times(b, b.div(s, static_cast<double>(warmup)), target - first), first);
+  Value angle = times(b, b.div(plus(b, s, -warmup), static_cast<double>(steps)), pi);
   return b.where(b.compare("lt", s, static_cast<double>(warmup)), rising, cosine_shape(b, angle, target, alpha));
 }
 

@@ -18,9 +18,12 @@ class Search {
   void model(const Model& model, const std::string& prefix) {
     for (const SourceLayer& l : model.layers) {
       const std::string path = prefix.empty() ? l.name : prefix + "/" + l.name;
-      if (l.model) this->model(*l.model, path);
-      else if (!l.registered_name.empty()) note("custom layer " + l.registered_name, path);
-      else if (l.class_name != "InputLayer") layer(l.class_name, l.config, path);
+      if (l.model)
+        this->model(*l.model, path);
+      else if (!l.registered_name.empty())
+        note("custom layer " + l.registered_name, path);
+      else if (l.class_name != "InputLayer")
+        layer(l.class_name, l.config, path);
     }
   }
 
@@ -43,13 +46,17 @@ class Search {
     if (value.is_null()) return;
     const bool object = value.is_object() && value.contains("class_name") && value.at("class_name").is_string();
     if (key == "activation" || key.ends_with("_activation")) {
-      const std::string name = value.is_string() ? value.get<std::string>() : object ? value.at("class_name").get<std::string>() : "";
+      const std::string name = value.is_string() ? value.get<std::string>()
+                               : object          ? value.at("class_name").get<std::string>()
+                                                 : "";
       if (!name.empty() && !registry().activations.find(name) && !(object && registry().layers.find(name)))
         note("activation " + name, path);
     } else if (key.ends_with("_regularizer")) {
-      if (object && !registry().regularizers.find(value.at("class_name"))) note("regularizer " + value.at("class_name").get<std::string>(), path);
+      if (object && !registry().regularizers.find(value.at("class_name")))
+        note("regularizer " + value.at("class_name").get<std::string>(), path);
     } else if (key.ends_with("_constraint")) {
-      if (object && !registry().constraints.find(value.at("class_name"))) note("constraint " + value.at("class_name").get<std::string>(), path);
+      if (object && !registry().constraints.find(value.at("class_name")))
+        note("constraint " + value.at("class_name").get<std::string>(), path);
     } else if (key == "layer" || key == "forward_layer" || key == "backward_layer" || key == "cell") {
       if (object) inner(value, path);
     } else if (key == "cells" && value.is_array()) {
@@ -83,7 +90,8 @@ void refuse_unsupported(const File& file) {
   for (const Unsupported& u : found) {
     const size_t shown = std::min<size_t>(u.where.size(), 5);
     text += fmt::format("\n  {:<24} x{}  at {}{}", u.what, u.where.size(),
-                        fmt::join(u.where.begin(), u.where.begin() + static_cast<long>(shown), ", "), shown < u.where.size() ? ", ..." : "");
+                        fmt::join(u.where.begin(), u.where.begin() + static_cast<long>(shown), ", "),
+                        shown < u.where.size() ? ", ..." : "");
   }
   throw Error(ErrorKind::Unsupported, file.path, text + ".", "`midstream ops --frontend keras` lists what there is.");
 }

@@ -55,7 +55,16 @@ Value celu(Builder& b, Value x, double alpha) {
   return b.add(maximum(b, x, 0.0), negative);
 }
 
+// In float64 TensorFlow still takes 1/sqrt(2) and 0.044715 through float32.
+Value gelu_float64(Builder& b, Value x, bool approximate) {
+  Value half = b.mul(x, 0.5);
+  if (!approximate) return b.mul(half, b.unary("aten::erfc", b.mul(b.neg(x), through_float32(b, x, 0.7071067811865476))));
+  Value cube = b.mul(b.mul(x, b.square(x)), through_float32(b, x, 0.044715));
+  return b.mul(half, b.add(tanh(b, b.mul(b.add(x, cube), 0.7978845608028654)), 1.0));
+}
+
 Value gelu(Builder& b, Value x, bool approximate) {
+  if (b.dtype(x) == DType::Float64) return gelu_float64(b, x, approximate);
   return b.call("aten::gelu", {{"self", x}, {"approximate", approximate ? "tanh" : "none"}});
 }
 
@@ -73,7 +82,11 @@ Value softplus(Builder& b, Value x) {
 
 Value softsign(Builder& b, Value x) { return b.div(x, b.add(b.abs(x), 1.0)); }
 
-Value hard_sigmoid(Builder& b, Value x) { return b.unary("aten::hardsigmoid", x); }
+// aten's gradient of hardsigmoid holds 1/6 in float32 even for float64.
+Value hard_sigmoid(Builder& b, Value x) {
+  if (b.dtype(x) != DType::Float64) return b.unary("aten::hardsigmoid", x);
+  return b.div(relu6(b, b.add(x, 3.0)), 6.0);
+}
 Value hard_sigmoid_keras2(Builder& b, Value x) { return b.clamp(b.add(b.mul(x, 0.2), 0.5), 0.0, 1.0); }
 // aten::hardswish has another gradient at -3 and 3.
 Value hard_silu(Builder& b, Value x) { return b.mul(x, hard_sigmoid(b, x)); }
