@@ -190,7 +190,15 @@ def make_graphdef():
     proto = graph.as_graph_def(add_shapes=True)
     for node in proto.node:
         # One of each again as the *_val fields hold it: TensorFlow itself prefers tensor_content.
-        if node.op == "Const" and node.name in ("float32", "float16", "bfloat16", "int8", "complex64", "bool", "uint64"):
+        if node.op == "Const" and node.name in (
+            "float32",
+            "float16",
+            "bfloat16",
+            "int8",
+            "complex64",
+            "bool",
+            "uint64",
+        ):
             tensor = node.attr["value"].tensor
             value = tf.make_ndarray(tensor)
             copy = proto.node.add(name="val_" + node.name, op="Const")
@@ -261,11 +269,15 @@ def make_checkpoints():
             if name not in ("empty", "bool", "uint16", "uint32", "uint64", "complex128", "bfloat16"):
                 tf.compat.v1.get_variable(name, initializer=value)
         tf.compat.v1.get_variable(
-            "parts", [7, 3], initializer=tf.compat.v1.random_uniform_initializer(seed=1),
+            "parts",
+            [7, 3],
+            initializer=tf.compat.v1.random_uniform_initializer(seed=1),
             partitioner=tf.compat.v1.fixed_size_partitioner(3),
         )
         tf.compat.v1.get_variable(
-            "columns", [2, 200], initializer=tf.compat.v1.random_uniform_initializer(seed=2),
+            "columns",
+            [2, 200],
+            initializer=tf.compat.v1.random_uniform_initializer(seed=2),
             partitioner=tf.compat.v1.fixed_size_partitioner(2, axis=1),
         )
         with tf.compat.v1.Session() as session:

@@ -76,7 +76,9 @@ def unet(k):
 def two_headed(k):
     """One tower, called twice, and two outputs."""
     L = k.layers
-    tower = k.Sequential([k.Input((12,)), L.Dense(8, activation="relu"), L.BatchNormalization(), L.Dense(4)], name="tower")
+    tower = k.Sequential(
+        [k.Input((12,)), L.Dense(8, activation="relu"), L.BatchNormalization(), L.Dense(4)], name="tower"
+    )
     left, right = k.Input((12,), name="left"), k.Input((12,), name="right")
     x, y = tower(left), tower(right)
     same = L.Dense(1, activation="sigmoid", name="same")(L.Subtract()([x, y]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from emit.emitted import emitted_text, same_as_keras
 
 TOKENS = np.array([[3, 7, 0, 9, 2], [1, 0, 0, 0, 0], [4, 5, 6, 7, 8], [0, 0, 0, 0, 0]], "int32")
@@ -48,10 +49,15 @@ LAYERS = {
     "upsampling_bilinear": over(IMAGE, lambda L: L.UpSampling2D(2, interpolation="bilinear")),
     "reshapes": over(IMAGE, lambda L: L.Permute((3, 1, 2)), lambda L: L.Reshape((6, -1)), lambda L: L.Flatten()),
     "prelu": over(IMAGE, lambda L: L.PReLU(shared_axes=[1, 2])),
-    "activations": over(VECTOR, lambda L: L.LeakyReLU(), lambda L: L.ELU(), lambda L: L.ReLU(6.0), lambda L: L.Softmax()),
+    "activations": over(
+        VECTOR, lambda L: L.LeakyReLU(), lambda L: L.ELU(), lambda L: L.ReLU(6.0), lambda L: L.Softmax()
+    ),
     "more_activations": over(
         VECTOR,
-        *(lambda L, name=name: L.Activation(name) for name in ("selu", "softplus", "softsign", "silu", "mish", "hard_silu")),
+        *(
+            lambda L, name=name: L.Activation(name)
+            for name in ("selu", "softplus", "softsign", "silu", "mish", "hard_silu")
+        ),
     ),
     "rescaling": over(IMAGE, lambda L: L.Rescaling(1 / 255, offset=[0.1, 0.2, 0.3, 0.4])),
     "normalization": over(VECTOR, lambda L: L.Normalization(mean=[0.1] * 6, variance=[2.0] * 6), lambda L: L.Dense(2)),
@@ -70,7 +76,9 @@ LAYERS = {
 def test_layer(midstream, tmp_path, name):
     length = 9 if name == "conv2d_open" else 6
     # TensorFlow's bilinear resize gives float32, whatever it gets.
-    same_as_keras(midstream, tmp_path, LAYERS[name], length=length, tol=5e-7 if name == "upsampling_bilinear" else 1e-10)
+    same_as_keras(
+        midstream, tmp_path, LAYERS[name], length=length, tol=5e-7 if name == "upsampling_bilinear" else 1e-10
+    )
 
 
 MASKED = {

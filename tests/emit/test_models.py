@@ -11,10 +11,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+
 from emit import models
 from emit.emitted import emitted_text, flat, same_as_keras
 
-TOKENS = np.array([[3, 7, 0, 9, 2, 0, 0], [1, 0, 0, 0, 0, 0, 0], [4, 5, 6, 7, 8, 9, 10], [0, 0, 0, 0, 0, 0, 0]], "int32")
+TOKENS = np.array(
+    [[3, 7, 0, 9, 2, 0, 0], [1, 0, 0, 0, 0, 0, 0], [4, 5, 6, 7, 8, 9, 10], [0, 0, 0, 0, 0, 0, 0]], "int32"
+)
 # 1e-8: what rounding makes of 50 layers of statistics of a batch of 3, where TensorFlow sums in another order.
 CASES = {
     "digits": {},
@@ -71,7 +74,10 @@ def test_shared_tower_is_one_module(midstream, tmp_path):
     emitted = same_as_keras(midstream, tmp_path, models.two_headed, step=False)
     text = emitted_text(tmp_path)
     assert text.count("self.tower(") == 2
-    assert sum(name.startswith("tower.") and name.endswith(".weight") for name, _ in emitted.load().named_parameters()) == 3
+    assert (
+        sum(name.startswith("tower.") and name.endswith(".weight") for name, _ in emitted.load().named_parameters())
+        == 3
+    )
 
 
 @pytest.mark.parametrize("name", ["digits", "transformer", "bilstm", "unet"])

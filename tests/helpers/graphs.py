@@ -1,7 +1,7 @@
 """TensorFlow files run by TensorFlow and by midstream, compared in forward and all gradients.
 
-    def test_tanh():
-        same_as_tf(lambda x: tf.tanh(x), normal(3, 4))
+def test_tanh():
+    same_as_tf(lambda x: tf.tanh(x), normal(3, 4))
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ def run(path, inputs: dict, weights: dict | None = None, *, training: bool = Fal
     outputs = dict(zip(model.output_names(), model.forward(list(xs.values()), training)))
     results = {name: as_array(y) for name, y in outputs.items()}
     terms = [
-        (outputs[name] * torch.tensor(w)).sum()
-        for name, w in (weights or {}).items()
-        if outputs[name].requires_grad
+        (outputs[name] * torch.tensor(w)).sum() for name, w in (weights or {}).items() if outputs[name].requires_grad
     ]
     variables = {**model.parameters(), **model.state()}
     if terms:
@@ -62,7 +60,9 @@ def normal(*shape, dtype="float64", seed=0):
 def weights_for(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What every float output is multiplied with before it is summed and differentiated."""
     rng = np.random.default_rng(1)
-    return {k: rng.normal(size=np.shape(v)).astype(v.dtype) for k, v in outputs.items() if np.asarray(v).dtype.kind == "f"}
+    return {
+        k: rng.normal(size=np.shape(v)).astype(v.dtype) for k, v in outputs.items() if np.asarray(v).dtype.kind == "f"
+    }
 
 
 def same_as_tf(function, *arrays, tol: float = TOLERANCE, dynamic: bool | None = None, gradient: bool = True) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.several import outputs_of
 
 KERAS3 = """celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid
@@ -68,9 +69,7 @@ def test_prelu_and_softmax_axes(module):
 
 
 def test_thresholded_relu():
-    same_as_keras(
-        outputs_of((EDGES.size,), lambda k: k.layers.ThresholdedReLU(theta=0.5)), module=tf_keras, inputs=[X]
-    )
+    same_as_keras(outputs_of((EDGES.size,), lambda k: k.layers.ThresholdedReLU(theta=0.5)), module=tf_keras, inputs=[X])
 
 
 def test_activations_over_rank_4():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.sequences import BATCH, FEATURES, STEPS, normal, words
 
 MODULES = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -89,14 +90,19 @@ def test_attention_mask(module, scores, shape):
         more = {"return_attention_scores": scores}
         return k.Model(
             [q, v, m],
-            [attention(k)(q, v, attention_mask=m, **more), attention(k)(q, v, attention_mask=m, use_causal_mask=True, **more)]
+            [
+                attention(k)(q, v, attention_mask=m, **more),
+                attention(k)(q, v, attention_mask=m, use_causal_mask=True, **more),
+            ]
             if len(shape) == 2
             else attention(k)(q, v, attention_mask=m, **more),
         )
 
     mask = np.random.default_rng(3).random((BATCH, *shape)) < 0.5
     mask[0] = False
-    same_as_keras(build, module=module, inputs=[normal(BATCH, ROWS, FEATURES), normal(BATCH, STEPS, FEATURES, seed=2), mask])
+    same_as_keras(
+        build, module=module, inputs=[normal(BATCH, ROWS, FEATURES), normal(BATCH, STEPS, FEATURES, seed=2), mask]
+    )
 
 
 @MODULES
@@ -115,7 +121,9 @@ def test_attention_mask_and_the_inputs_masks():
     def build(k):
         a, m = k.Input((STEPS,), dtype="int32"), k.Input((STEPS, STEPS), dtype="bool")
         x = k.layers.Embedding(7, FEATURES, mask_zero=True)(a)
-        return k.Model([a, m], [attention(k)(x, x, attention_mask=m), attention(k)(x, x, attention_mask=m, use_causal_mask=True)])
+        return k.Model(
+            [a, m], [attention(k)(x, x, attention_mask=m), attention(k)(x, x, attention_mask=m, use_causal_mask=True)]
+        )
 
     mask = np.random.default_rng(3).random((BATCH, STEPS, STEPS)) < 0.7
     for module in (keras, tf_keras):
@@ -139,7 +147,11 @@ def test_several_axes_with_a_mask(module):
         x, m = k.Input((2, 3, 5)), k.Input((2, 3, 2, 3), dtype="bool")
         return k.Model([x, m], attention(k)(x, x, attention_mask=m))
 
-    same_as_keras(build, module=module, inputs=[normal(BATCH, 2, 3, 5), np.random.default_rng(3).random((BATCH, 2, 3, 2, 3)) < 0.6])
+    same_as_keras(
+        build,
+        module=module,
+        inputs=[normal(BATCH, 2, 3, 5), np.random.default_rng(3).random((BATCH, 2, 3, 2, 3)) < 0.6],
+    )
 
 
 @pytest.mark.parametrize("scores", [False, True])

@@ -5,6 +5,7 @@ import pytest
 from helpers.compare import Comparison
 from helpers.layers import randomize_weights, same_as_keras, save
 from helpers.oracle import floatx, keras, tf_keras
+
 from layers.several import outputs_of
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -63,7 +64,9 @@ def test_channels_first(module, padding, name, tmp_path):
         theirs = module.Model(x, [layer(x) for layer in layers(module, "channels_first")])
         x = module.Input(size)
         moved = module.layers.Permute(to_last)(x)
-        ours = module.Model(x, [module.layers.Permute(to_first)(layer(moved)) for layer in layers(module, "channels_last")])
+        ours = module.Model(
+            x, [module.layers.Permute(to_first)(layer(moved)) for layer in layers(module, "channels_last")]
+        )
         randomize_weights(theirs, np.random.default_rng(0))
         ours.set_weights(theirs.get_weights())
         save(theirs, tmp_path / "first.keras")
@@ -79,7 +82,10 @@ def test_channels_first(module, padding, name, tmp_path):
 @both
 @padding
 def test_grouped_conv2d(module, padding):
-    options = [{"filters": 6, "kernel_size": 3, "groups": 2}, {"filters": 4, "kernel_size": 2, "groups": 4, "strides": 2}]
+    options = [
+        {"filters": 6, "kernel_size": 3, "groups": 2},
+        {"filters": 4, "kernel_size": 2, "groups": 4, "strides": 2},
+    ]
     same_as_keras(outputs_of((7, 8, 4), *variants("Conv2D", options, padding=padding)), module=module)
 
 
@@ -116,14 +122,21 @@ def test_depthwise_conv2d(module, padding, shape):
 
 @padding
 def test_depthwise_conv2d_with_strides_and_dilation(padding):
-    options = [{"kernel_size": 3, "strides": 2, "dilation_rate": 2}, {"kernel_size": 2, "strides": (1, 2), "dilation_rate": (2, 1)}]
+    options = [
+        {"kernel_size": 3, "strides": 2, "dilation_rate": 2},
+        {"kernel_size": 2, "strides": (1, 2), "dilation_rate": (2, 1)},
+    ]
     same_as_keras(outputs_of((9, 8, 3), *variants("DepthwiseConv2D", options, padding=padding)))
 
 
 @both
 @padding
 def test_depthwise_conv1d(module, padding):
-    options = [{"kernel_size": 3}, {"kernel_size": 2, "strides": 2, "depth_multiplier": 2}, {"kernel_size": 3, "dilation_rate": 2}]
+    options = [
+        {"kernel_size": 3},
+        {"kernel_size": 2, "strides": 2, "depth_multiplier": 2},
+        {"kernel_size": 3, "dilation_rate": 2},
+    ]
     same_as_keras(outputs_of((9, 3), *variants("DepthwiseConv1D", options, padding=padding)), module=module)
 
 
@@ -162,7 +175,11 @@ TRANSPOSE = [
 
 @both
 @padding
-@pytest.mark.parametrize("name, shape", [("Conv2DTranspose", (5, 4, 3)), ("Conv2DTranspose", (None, None, 3)), ("Conv1DTranspose", (5, 3))], ids=str)
+@pytest.mark.parametrize(
+    "name, shape",
+    [("Conv2DTranspose", (5, 4, 3)), ("Conv2DTranspose", (None, None, 3)), ("Conv1DTranspose", (5, 3))],
+    ids=str,
+)
 def test_conv_transpose(module, padding, name, shape):
     options = TRANSPOSE[:-1] if module is tf_keras and name == "Conv1DTranspose" else TRANSPOSE
     same_as_keras(outputs_of(shape, *variants(name, options, padding=padding)), module=module)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras, save
 from helpers.oracle import floatx, keras, load_model, tf_keras
+
 from layers.several import outputs_of
 
 RANDOM = [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.sequences import FEATURES, STEPS, normal, padded, words
 
 MODULES = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])

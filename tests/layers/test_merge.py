@@ -18,7 +18,9 @@ def merged(names, *shapes):
 
 
 @both
-@pytest.mark.parametrize("shapes", [[(4, 3)] * 2, [(4, 3)] * 3, [(4, 1), (4, 3)], [(3,), (4, 3)], [(1, 3), (4, 1), (3,)]], ids=str)
+@pytest.mark.parametrize(
+    "shapes", [[(4, 3)] * 2, [(4, 3)] * 3, [(4, 1), (4, 3)], [(3,), (4, 3)], [(1, 3), (4, 1), (3,)]], ids=str
+)
 def test_elementwise(module, shapes):
     same_as_keras(merged(NAMES, *shapes), module=module)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.several import outputs_of
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -13,7 +14,13 @@ def batch_norms(*options):
     return [lambda k, o=o: k.layers.BatchNormalization(**o) for o in options]
 
 
-OPTIONS = [{}, {"center": False}, {"scale": False}, {"center": False, "scale": False}, {"momentum": 0.7, "epsilon": 0.1}]
+OPTIONS = [
+    {},
+    {"center": False},
+    {"scale": False},
+    {"center": False, "scale": False},
+    {"momentum": 0.7, "epsilon": 0.1},
+]
 
 
 @both

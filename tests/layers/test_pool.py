@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.several import outputs_of
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -51,7 +52,13 @@ def test_pooling2d(module, padding, kind, data_format, size):
 @pytest.mark.parametrize("kind", ["MaxPooling", "AveragePooling"])
 @pytest.mark.parametrize("length", [9, 8, None])
 def test_pooling1d(module, padding, kind, length):
-    options = [{}, {"pool_size": 3}, {"pool_size": 3, "strides": 1}, {"pool_size": 2, "strides": 1}, {"pool_size": 4, "strides": 3}]
+    options = [
+        {},
+        {"pool_size": 3},
+        {"pool_size": 3, "strides": 1},
+        {"pool_size": 2, "strides": 1},
+        {"pool_size": 4, "strides": 3},
+    ]
     build = outputs_of((length, 2), *variants(f"{kind}1D", options, padding=padding))
     same_as_keras(build, module=module, length=9)
     same_as_keras(build, module=module, inputs=[ties(3, length or 7, 2)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.layers import same_as_keras, save
 from helpers.oracle import floatx, keras, load_model, tf_keras
+
 from layers.sequences import BATCH, FEATURES, STEPS, normal, on_words, padded, words
 from layers.several import outputs_of
 
@@ -82,7 +83,13 @@ def test_the_mask_goes_on(module):
     same_as_keras(build, module=module, inputs=[padded()])
 
 
-ACTIVATIONS = [("relu", "sigmoid"), ("tanh", "hard_sigmoid"), ("linear", "tanh"), ("softsign", "softmax"), (None, "elu")]
+ACTIVATIONS = [
+    ("relu", "sigmoid"),
+    ("tanh", "hard_sigmoid"),
+    ("linear", "tanh"),
+    ("softsign", "softmax"),
+    (None, "elu"),
+]
 
 
 @MODULES
@@ -92,7 +99,11 @@ def test_activations(module, cell, masked):
     """What no kernel knows runs as a loop."""
     made = []
     for activation, gate in ACTIVATIONS:
-        options = {"activation": activation} if cell == "SimpleRNN" else {"activation": activation, "recurrent_activation": gate}
+        options = (
+            {"activation": activation}
+            if cell == "SimpleRNN"
+            else {"activation": activation, "recurrent_activation": gate}
+        )
         for o in (OPTIONS[3], OPTIONS[5], OPTIONS[6]):
             made.append(layer(cell, **{**options, **o}))
         made.append(layer(cell, **options))
@@ -113,9 +124,15 @@ def test_initial_state(module, cell, gate, masked):
     def build(k):
         x = k.Input((STEPS, FEATURES))
         states = [k.Input((4,)) for _ in range(2 if cell == "LSTM" else 1)]
-        options = {"recurrent_activation": gate} if cell != "SimpleRNN" else {"activation": {"sigmoid": "tanh"}.get(gate, gate)}
+        options = (
+            {"recurrent_activation": gate}
+            if cell != "SimpleRNN"
+            else {"activation": {"sigmoid": "tanh"}.get(gate, gate)}
+        )
         y = k.layers.Masking()(x) if masked else x
-        outputs = [layer(cell, **options, **o)(k)(y, initial_state=states) for o in (OPTIONS[0], OPTIONS[3], OPTIONS[5])]
+        outputs = [
+            layer(cell, **options, **o)(k)(y, initial_state=states) for o in (OPTIONS[0], OPTIONS[3], OPTIONS[5])
+        ]
         sequence = outputs[1][0]
         return k.Model([x, *states], [*outputs, k.layers.SimpleRNN(2)(sequence)])
 
@@ -147,7 +164,9 @@ def test_shared_layer(module, cell):
 def test_regularizers_and_names():
     def build(k):
         x = k.Input((STEPS, FEATURES))
-        y = k.layers.LSTM(3, name="first", kernel_regularizer="l2", recurrent_regularizer="l1", return_sequences=True)(x)
+        y = k.layers.LSTM(3, name="first", kernel_regularizer="l2", recurrent_regularizer="l1", return_sequences=True)(
+            x
+        )
         return k.Model(x, k.layers.LSTM(3, name="second", bias_regularizer="l2")(y))
 
     same_as_keras(build)
@@ -157,7 +176,9 @@ def test_time_major():
     def build(k):
         x = k.Input(batch_shape=(STEPS, 3, FEATURES))
         outputs = [layer(c, time_major=True, **o)(k)(x) for c in CELLS for o in OPTIONS[:7]]
-        outputs += [k.layers.Bidirectional(layer(c, time_major=True, return_sequences=True)(k))(x) for c in ("LSTM", "GRU")]
+        outputs += [
+            k.layers.Bidirectional(layer(c, time_major=True, return_sequences=True)(k))(x) for c in ("LSTM", "GRU")
+        ]
         return k.Model(x, outputs)
 
     same_as_keras(build, module=tf_keras, inputs=[normal(STEPS, 3, FEATURES)])
@@ -175,7 +196,12 @@ def test_long_sequence():
 
 
 def cells_of(k):
-    return [k.layers.LSTMCell(4), k.layers.GRUCell(3), k.layers.GRUCell(3, reset_after=False), k.layers.SimpleRNNCell(2)]
+    return [
+        k.layers.LSTMCell(4),
+        k.layers.GRUCell(3),
+        k.layers.GRUCell(3, reset_after=False),
+        k.layers.SimpleRNNCell(2),
+    ]
 
 
 @MODULES
@@ -257,7 +283,12 @@ def test_dropout_without_a_seed_drops(module, tmp_path):
     import midstream._core as core
     import torch
 
-    save(outputs_of((1, 50), lambda k: k.layers.SimpleRNN(50, dropout=0.25, kernel_initializer="identity", activation="linear"))(module), tmp_path / "m.keras")
+    save(
+        outputs_of(
+            (1, 50), lambda k: k.layers.SimpleRNN(50, dropout=0.25, kernel_initializer="identity", activation="linear")
+        )(module),
+        tmp_path / "m.keras",
+    )
     y = core.open(str(tmp_path / "m.keras")).forward([torch.ones(200, 1, 50)], True)[0].detach()
     assert set(np.unique(y.numpy())) == {0.0, np.float32(1 / 0.75)}
     assert abs((y == 0).double().mean() - 0.25) < 0.02

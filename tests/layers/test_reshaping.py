@@ -3,6 +3,7 @@
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.several import outputs_of
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -28,7 +29,12 @@ def test_flatten_reshape_permute(module):
 @both
 def test_open_sizes(module):
     same_as_keras(
-        outputs_of((None, 4), lambda k: k.layers.Reshape((-1, 2, 2)), lambda k: k.layers.Permute((2, 1)), lambda k: k.layers.Flatten()),
+        outputs_of(
+            (None, 4),
+            lambda k: k.layers.Reshape((-1, 2, 2)),
+            lambda k: k.layers.Permute((2, 1)),
+            lambda k: k.layers.Flatten(),
+        ),
         module=module,
     )
     same_as_keras(outputs_of((), lambda k: k.layers.Flatten()), module=module)
@@ -78,10 +84,15 @@ def test_padding_and_cropping_1d(module):
 def test_up_sampling_nearest(module, data_format, size):
     layer = lambda k: k.layers.UpSampling2D(size, data_format=data_format)  # noqa: E731
     same_as_keras(outputs_of((3, 4, 2), layer), module=module)
-    same_as_keras(outputs_of((None, None, 2) if data_format == "channels_last" else (2, None, None), layer), module=module)
+    same_as_keras(
+        outputs_of((None, None, 2) if data_format == "channels_last" else (2, None, None), layer), module=module
+    )
 
 
-INTERPOLATIONS = {keras: ["bilinear", "bicubic", "lanczos3", "lanczos5"], tf_keras: ["bilinear", "bicubic", "gaussian", "lanczos3", "lanczos5", "mitchellcubic"]}
+INTERPOLATIONS = {
+    keras: ["bilinear", "bicubic", "lanczos3", "lanczos5"],
+    tf_keras: ["bilinear", "bicubic", "gaussian", "lanczos3", "lanczos5", "mitchellcubic"],
+}
 
 
 @both
@@ -90,7 +101,11 @@ def test_up_sampling_by_interpolation(module, data_format):
     same_as_keras(
         outputs_of(
             (5, 4, 2),
-            *[lambda k, i=i, s=s: k.layers.UpSampling2D(s, data_format=data_format, interpolation=i) for i in INTERPOLATIONS[module] for s in (2, (3, 1))],
+            *[
+                lambda k, i=i, s=s: k.layers.UpSampling2D(s, data_format=data_format, interpolation=i)
+                for i in INTERPOLATIONS[module]
+                for s in (2, (3, 1))
+            ],
         ),
         module=module,
         tol=2e-6,

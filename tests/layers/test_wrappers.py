@@ -3,6 +3,7 @@
 import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
+
 from layers.sequences import BATCH, FEATURES, STEPS, normal, on_words, padded, words
 from layers.several import outputs_of
 
@@ -88,7 +89,10 @@ def test_own_backward_layer(module, cell):
 @MODULES
 def test_backwards_first(module):
     def make(k):
-        return k.layers.Bidirectional(k.layers.GRU(3, go_backwards=True, return_sequences=True), backward_layer=k.layers.GRU(3, return_sequences=True))
+        return k.layers.Bidirectional(
+            k.layers.GRU(3, go_backwards=True, return_sequences=True),
+            backward_layer=k.layers.GRU(3, return_sequences=True),
+        )
 
     same_as_keras(on_words(make), module=module, inputs=[words()])
 
@@ -113,7 +117,10 @@ def test_cells():
 
 
 def test_seeded_dropout():
-    made = [both_ways("LSTM", dropout=0.3, seed=3), both_ways("GRU", recurrent_dropout=0.3, seed=4, return_sequences=True)]
+    made = [
+        both_ways("LSTM", dropout=0.3, seed=3),
+        both_ways("GRU", recurrent_dropout=0.3, seed=4, return_sequences=True),
+    ]
     same_as_keras(outputs_of((STEPS, FEATURES), *made))
 
 

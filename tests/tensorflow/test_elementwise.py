@@ -71,7 +71,18 @@ def test_igamma():
 
 def test_integers():
     a, b = np.array([[7, -7, 9, -1]], "int32"), np.array([[2, 2, -4, 3]], "int32")
-    for op in (raw.AddV2, raw.Sub, raw.Mul, raw.FloorDiv, raw.FloorMod, raw.Mod, raw.Div, raw.TruncateDiv, raw.Maximum, raw.Minimum):
+    for op in (
+        raw.AddV2,
+        raw.Sub,
+        raw.Mul,
+        raw.FloorDiv,
+        raw.FloorMod,
+        raw.Mod,
+        raw.Div,
+        raw.TruncateDiv,
+        raw.Maximum,
+        raw.Minimum,
+    ):
         same_as_tf(lambda x, y, op=op: op(x=x, y=y), a, b)
     for op in (raw.BitwiseAnd, raw.BitwiseOr, raw.BitwiseXor):
         same_as_tf(lambda x, y, op=op: op(x=x, y=y), a, b)
@@ -89,7 +100,12 @@ def test_leaky_relu():
 @pytest.mark.parametrize("low, high", [(-1.0, 2.5), (0.0, 6.0)])
 def test_clip_by_value(low, high):
     same_as_tf(lambda x: tf.clip_by_value(x, low, high), EDGES)
-    same_as_tf(lambda x: raw.ClipByValue(t=x, clip_value_min=tf.constant(low, x.dtype), clip_value_max=tf.constant(high, x.dtype)), EDGES)
+    same_as_tf(
+        lambda x: raw.ClipByValue(
+            t=x, clip_value_min=tf.constant(low, x.dtype), clip_value_max=tf.constant(high, x.dtype)
+        ),
+        EDGES,
+    )
 
 
 def test_comparisons():

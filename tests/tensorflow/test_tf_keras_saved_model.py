@@ -19,7 +19,9 @@ def function_of(path, training: bool) -> str:
     (child,) = [c for c in objects.nodes[0].children if c.local_name == FUNCTION]
     for name in objects.nodes[child.node_id].function.concrete_functions:
         text = str(objects.concrete_functions[name].canonicalized_input_signature)
-        if (f"bool_value: {str(training).lower()}" in text) and ('name: "inputs"' in text or len(objects.nodes[child.node_id].function.concrete_functions) == 2):
+        if (f"bool_value: {str(training).lower()}" in text) and (
+            'name: "inputs"' in text or len(objects.nodes[child.node_id].function.concrete_functions) == 2
+        ):
             return name
     raise AssertionError("no such function")
 

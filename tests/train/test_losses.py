@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.compare import Comparison
 from helpers.oracle import keras, tf_keras
+
 from train.probe import keras_loss, normal, one_hot, our_loss, probabilities
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -74,8 +75,14 @@ def test_cosine_similarity(module, axis):
 def test_categorical_crossentropy(module, smoothing, logits):
     config = {"label_smoothing": smoothing, "from_logits": logits is True}
     activation = "softmax" if logits == "softmax" else ""
-    same(module, "CategoricalCrossentropy", one_hot(4, 7), SHARES if logits is False else normal(7, 4, scale=5), config,
-         activation=activation)
+    same(
+        module,
+        "CategoricalCrossentropy",
+        one_hot(4, 7),
+        SHARES if logits is False else normal(7, 4, scale=5),
+        config,
+        activation=activation,
+    )
 
 
 @both
@@ -101,8 +108,14 @@ def test_sparse_categorical_crossentropy(module, logits, shape, kind):
     batch = shape[:-1] if shape[-1] == 1 else shape
     y = np.random.default_rng(0).integers(0, 4, shape).astype(kind)
     p = probabilities(*batch, 4) if logits is False else normal(*batch, 4, scale=5)
-    same(module, "SparseCategoricalCrossentropy", y, p, {"from_logits": logits is True},
-         activation="softmax" if logits == "softmax" else "")
+    same(
+        module,
+        "SparseCategoricalCrossentropy",
+        y,
+        p,
+        {"from_logits": logits is True},
+        activation="softmax" if logits == "softmax" else "",
+    )
 
 
 @both
@@ -110,8 +123,14 @@ def test_sparse_categorical_crossentropy(module, logits, shape, kind):
 def test_sparse_categorical_crossentropy_ignore_class(module, logits):
     y = np.array([[0, 2, -1, 1], [-1, -1, 3, 0]])
     p = probabilities(2, 4, 4) if logits is False else normal(2, 4, 4, scale=3)
-    same(module, "SparseCategoricalCrossentropy", y, p, {"ignore_class": -1, "from_logits": logits is True},
-         activation="softmax" if logits == "softmax" else "")
+    same(
+        module,
+        "SparseCategoricalCrossentropy",
+        y,
+        p,
+        {"ignore_class": -1, "from_logits": logits is True},
+        activation="softmax" if logits == "softmax" else "",
+    )
 
 
 @both
@@ -123,8 +142,14 @@ def test_binary_crossentropy(module, smoothing, logits, shape):
     x = normal(*shape, seed=1, scale=8)
     x[0, 0] = 0.0
     p = 1 / (1 + np.exp(-x)) if logits is False else x
-    same(module, "BinaryCrossentropy", y, p, {"label_smoothing": smoothing, "from_logits": logits is True},
-         activation="sigmoid" if logits == "sigmoid" else "")
+    same(
+        module,
+        "BinaryCrossentropy",
+        y,
+        p,
+        {"label_smoothing": smoothing, "from_logits": logits is True},
+        activation="sigmoid" if logits == "sigmoid" else "",
+    )
 
 
 @both
@@ -138,8 +163,13 @@ def test_binary_crossentropy_saturated(module):
 @pytest.mark.parametrize("logits", [False, True])
 @pytest.mark.parametrize("options", [{}, {"gamma": 1.5, "alpha": 0.4}, {"label_smoothing": 0.1}])
 def test_categorical_focal_crossentropy(module, logits, options):
-    same(module, "CategoricalFocalCrossentropy", one_hot(4, 6), normal(6, 4) if logits else probabilities(6, 4),
-         {"from_logits": logits, **options})
+    same(
+        module,
+        "CategoricalFocalCrossentropy",
+        one_hot(4, 6),
+        normal(6, 4) if logits else probabilities(6, 4),
+        {"from_logits": logits, **options},
+    )
 
 
 @both
@@ -148,24 +178,36 @@ def test_categorical_focal_crossentropy(module, logits, options):
 def test_binary_focal_crossentropy(module, logits, options):
     y = (normal(6, 2) > 0).astype(float)
     x = normal(6, 2, seed=1)
-    same(module, "BinaryFocalCrossentropy", y, x if logits else 1 / (1 + np.exp(-x)), {"from_logits": logits, **options})
+    same(
+        module, "BinaryFocalCrossentropy", y, x if logits else 1 / (1 + np.exp(-x)), {"from_logits": logits, **options}
+    )
 
 
-REDUCTIONS = {keras: ["sum_over_batch_size", "sum", "none", "mean", "mean_with_sample_weight"],
-              tf_keras: ["sum_over_batch_size", "sum", "none"]}
+REDUCTIONS = {
+    keras: ["sum_over_batch_size", "sum", "none", "mean", "mean_with_sample_weight"],
+    tf_keras: ["sum_over_batch_size", "sum", "none"],
+}
 
 
 @pytest.mark.parametrize(
     "module, reduction",
-    [pytest.param(m, r, id=f"{'keras3' if m is keras else 'tf_keras'}-{r}") for m, rs in REDUCTIONS.items() for r in rs],
+    [
+        pytest.param(m, r, id=f"{'keras3' if m is keras else 'tf_keras'}-{r}")
+        for m, rs in REDUCTIONS.items()
+        for r in rs
+    ],
 )
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("weighted", ["", "samples", "steps", "column"])
 def test_reduction(module, reduction, masked, weighted):
     y, p = normal(4, 5, 3), normal(4, 5, 3, seed=1)
     mask = np.arange(20).reshape(4, 5) % 3 > 0 if masked else None
-    weight = {"": None, "samples": np.array([0.5, 2.0, 0.0, 1.0]), "steps": np.abs(normal(4, 5, seed=2)),
-              "column": np.array([[0.5], [2.0], [0.0], [1.0]])}[weighted]
+    weight = {
+        "": None,
+        "samples": np.array([0.5, 2.0, 0.0, 1.0]),
+        "steps": np.abs(normal(4, 5, seed=2)),
+        "column": np.array([[0.5], [2.0], [0.0], [1.0]]),
+    }[weighted]
     if weighted == "samples":  # weights of whole samples beside values per step fit neither Keras: one value a sample
         y, p, mask = y[:, 0], p[:, 0], mask[:, 0] if masked else None
     if weighted == "column" and masked:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from helpers.oracle import floatx, is_legacy, keras, tf, tf_keras
+
 from train.probe import core, normal, one_hot, probabilities, tensor
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -25,12 +26,16 @@ def same(module, name, batches, config=None, tol=1e-12):
                 p._keras_mask = tf.constant(mask)
             metric.update_state(tf.constant(y_true), p, sample_weight=w)
         wanted = np.asarray(metric.result())
-    ours = core().metric(
-        json.dumps({"class_name": name, "config": config}),
-        not is_legacy(module),
-        "float64",
-        [tuple(map(tensor, batch)) for batch in batches],
-    ).numpy()
+    ours = (
+        core()
+        .metric(
+            json.dumps({"class_name": name, "config": config}),
+            not is_legacy(module),
+            "float64",
+            [tuple(map(tensor, batch)) for batch in batches],
+        )
+        .numpy()
+    )
     np.testing.assert_allclose(ours, wanted, rtol=tol, atol=1e-15)
 
 
@@ -51,8 +56,20 @@ weighted = pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"]
 
 @both
 @weighted
-@pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "RootMeanSquaredError", "MeanAbsolutePercentageError",
-                                  "MeanSquaredLogarithmicError", "LogCoshError", "CosineSimilarity", "Hinge", "SquaredHinge"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MeanSquaredError",
+        "MeanAbsoluteError",
+        "RootMeanSquaredError",
+        "MeanAbsolutePercentageError",
+        "MeanSquaredLogarithmicError",
+        "LogCoshError",
+        "CosineSimilarity",
+        "Hinge",
+        "SquaredHinge",
+    ],
+)
 def test_errors(module, name, weights):
     same(module, name, batches_of(lambda n, i: (normal(n, 3, seed=i), normal(n, 3, seed=10 + i)), weights))
 
@@ -61,7 +78,9 @@ def test_errors(module, name, weights):
 @weighted
 @pytest.mark.parametrize("name", ["KLDivergence", "Poisson", "CategoricalCrossentropy"])
 def test_of_distributions(module, name, weights):
-    same(module, name, batches_of(lambda n, i: (probabilities(n, 3, seed=i), probabilities(n, 3, seed=10 + i)), weights))
+    same(
+        module, name, batches_of(lambda n, i: (probabilities(n, 3, seed=i), probabilities(n, 3, seed=10 + i)), weights)
+    )
 
 
 @both
@@ -88,8 +107,18 @@ def test_accuracies(module, weights, masked):
     same(module, "CategoricalAccuracy", batches_of(lambda n, i: (one_hot(4, n, seed=i), p(n, i)), weights, mask))
     same(module, "SparseCategoricalAccuracy", batches_of(lambda n, i: (index(n, i), p(n, i)), weights, mask))
     same(module, "SparseCategoricalAccuracy", batches_of(lambda n, i: (index(n, i)[:, None], p(n, i)), weights, mask))
-    same(module, "TopKCategoricalAccuracy", batches_of(lambda n, i: (one_hot(4, n, seed=i), p(n, i)), weights, mask), {"k": 2})
-    same(module, "SparseTopKCategoricalAccuracy", batches_of(lambda n, i: (index(n, i), p(n, i)), weights, mask), {"k": 2})
+    same(
+        module,
+        "TopKCategoricalAccuracy",
+        batches_of(lambda n, i: (one_hot(4, n, seed=i), p(n, i)), weights, mask),
+        {"k": 2},
+    )
+    same(
+        module,
+        "SparseTopKCategoricalAccuracy",
+        batches_of(lambda n, i: (index(n, i), p(n, i)), weights, mask),
+        {"k": 2},
+    )
     same(module, "Accuracy", batches_of(lambda n, i: (index(n, i)[:, None] * 1.0, np.ones((n, 1))), weights))
 
 
@@ -128,7 +157,9 @@ def scores(n, i, width=None):
 
 @both
 @weighted
-@pytest.mark.parametrize("name", ["Precision", "Recall", "TruePositives", "FalsePositives", "TrueNegatives", "FalseNegatives"])
+@pytest.mark.parametrize(
+    "name", ["Precision", "Recall", "TruePositives", "FalsePositives", "TrueNegatives", "FalseNegatives"]
+)
 @pytest.mark.parametrize("thresholds", [None, 0.3, [0.2, 0.7], [0.0, 0.5, 1.0]])
 def test_counts(module, name, weights, thresholds):
     same(module, name, batches_of(scores, weights), {"thresholds": thresholds})

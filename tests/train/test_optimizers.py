@@ -6,13 +6,22 @@ import numpy as np
 import pytest
 import torch
 from helpers.oracle import floatx, is_legacy, keras, tf, tf_keras
+
 from train.probe import core, normal
 
 KERAS3, KERAS2, LEGACY = "keras3", "tf_keras", "optimizer_v2"
 
 # Slots in Keras 3's words, by the names of the others.
-NAMES = {"m": "momentum", "v": "velocity", "vhat": "velocity_hat", "rms": "velocity", "mg": "average_gradient", "u": "norm",
-         "accum_grad": "accumulated_grad", "accum_var": "accumulated_delta_var"}
+NAMES = {
+    "m": "momentum",
+    "v": "velocity",
+    "vhat": "velocity_hat",
+    "rms": "velocity",
+    "mg": "average_gradient",
+    "u": "norm",
+    "accum_grad": "accumulated_grad",
+    "accum_var": "accumulated_delta_var",
+}
 
 SHAPES = [(3, 4), (5,), (2, 3, 1, 2), (6, 3)]
 TABLE = 3  # the variable that gets occurrences of rows
@@ -144,9 +153,21 @@ ALL = [
     ("Adamax", {}),
     ("Nadam", {}),
 ]
-NEW = [("AdamW", {}), ("AdamW", {"weight_decay": 0.1, "amsgrad": True}), ("Lion", {}), ("Ftrl", {}),
-       ("Ftrl", {"l1_regularization_strength": 0.01, "l2_regularization_strength": 0.1,
-                 "l2_shrinkage_regularization_strength": 0.01, "beta": 0.1})]
+NEW = [
+    ("AdamW", {}),
+    ("AdamW", {"weight_decay": 0.1, "amsgrad": True}),
+    ("Lion", {}),
+    ("Ftrl", {}),
+    (
+        "Ftrl",
+        {
+            "l1_regularization_strength": 0.01,
+            "l2_regularization_strength": 0.1,
+            "l2_shrinkage_regularization_strength": 0.01,
+            "beta": 0.1,
+        },
+    ),
+]
 
 
 def ids(cases):

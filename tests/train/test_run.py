@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.compare import Comparison
-from helpers.oracle import floatx, is_legacy, keras, tf, tf_keras
+from helpers.oracle import floatx, keras, tf, tf_keras
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
 
@@ -18,8 +18,12 @@ def core():
 def classifier(k):
     """Regularizers, a constraint, an activity regularizer, softmax at the end."""
     x = k.Input((6,), name="x")
-    h = k.layers.Dense(8, "tanh", kernel_regularizer=k.regularizers.L2(1e-2), activity_regularizer=k.regularizers.L1(1e-3))(x)
-    h = k.layers.Dense(7, "relu", kernel_constraint=k.constraints.MaxNorm(1.5), bias_regularizer=k.regularizers.L1L2(1e-3, 1e-2))(h)
+    h = k.layers.Dense(
+        8, "tanh", kernel_regularizer=k.regularizers.L2(1e-2), activity_regularizer=k.regularizers.L1(1e-3)
+    )(x)
+    h = k.layers.Dense(
+        7, "relu", kernel_constraint=k.constraints.MaxNorm(1.5), bias_regularizer=k.regularizers.L1L2(1e-3, 1e-2)
+    )(h)
     return k.Model(x, k.layers.Dense(4, "softmax")(h))
 
 
@@ -45,7 +49,9 @@ def data_for(model, n=40, seed=0):
     if model is classifier:
         return [random.normal(size=(n, 6))], [random.integers(0, 4, (n,))]
     if model is text:
-        return [random.integers(0, 9, (n, 7)), random.integers(0, 9, (n, 3))], [random.integers(0, 2, (n, 1)).astype(float)]
+        return [random.integers(0, 9, (n, 7)), random.integers(0, 9, (n, 3))], [
+            random.integers(0, 2, (n, 1)).astype(float)
+        ]
     return [random.normal(size=(n, 5))], [random.normal(size=(n, 2)), np.eye(3)[random.integers(0, 3, n)]]
 
 
@@ -91,13 +97,26 @@ def ordered_slots(run):
 
 
 MODELS = {
-    "classifier-adam": (classifier, lambda k: k.optimizers.Adam(0.01, clipnorm=0.5), "sparse_categorical_crossentropy", ["accuracy"]),
-    "classifier-sgd": (classifier, lambda k: k.optimizers.SGD(0.05, momentum=0.9, nesterov=True), "sparse_categorical_crossentropy",
-                       ["accuracy", "sparse_categorical_crossentropy"]),
+    "classifier-adam": (
+        classifier,
+        lambda k: k.optimizers.Adam(0.01, clipnorm=0.5),
+        "sparse_categorical_crossentropy",
+        ["accuracy"],
+    ),
+    "classifier-sgd": (
+        classifier,
+        lambda k: k.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+        "sparse_categorical_crossentropy",
+        ["accuracy", "sparse_categorical_crossentropy"],
+    ),
     "text-adam": (text, lambda k: k.optimizers.Adam(0.02), "binary_crossentropy", ["accuracy"]),
     "text-rmsprop": (text, lambda k: k.optimizers.RMSprop(0.01, momentum=0.5), "binary_crossentropy", ["accuracy"]),
-    "two-adamw": (two_heads, lambda k: k.optimizers.AdamW(0.01), {"a": "mse", "b": "categorical_crossentropy"},
-                  {"a": ["mae"], "b": ["accuracy"]}),
+    "two-adamw": (
+        two_heads,
+        lambda k: k.optimizers.AdamW(0.01),
+        {"a": "mse", "b": "categorical_crossentropy"},
+        {"a": ["mae"], "b": ["accuracy"]},
+    ),
 }
 
 
@@ -133,8 +152,13 @@ def named(kind, arrays, names):
 @pytest.mark.parametrize("weights", ["sample", "class"])
 def test_weights(module, weights, tmp_path):
     with floatx("float64"):
-        model = compiled(module, classifier, lambda k: k.optimizers.Adam(0.01), "sparse_categorical_crossentropy",
-                         weighted_metrics=["accuracy"])
+        model = compiled(
+            module,
+            classifier,
+            lambda k: k.optimizers.Adam(0.01),
+            "sparse_categorical_crossentropy",
+            weighted_metrics=["accuracy"],
+        )
         saved_mid_run(module, model, classifier, tmp_path / "m.keras")
         model = reload(module, tmp_path / "m.keras")
         run = core().resume(str(tmp_path / "m.keras"))
@@ -161,7 +185,9 @@ SCHEDULES = {
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules(module, name, tmp_path):
     with floatx("float64"):
-        model = compiled(module, classifier, lambda k: k.optimizers.Adam(SCHEDULES[name](k)), "sparse_categorical_crossentropy")
+        model = compiled(
+            module, classifier, lambda k: k.optimizers.Adam(SCHEDULES[name](k)), "sparse_categorical_crossentropy"
+        )
         saved_mid_run(module, model, classifier, tmp_path / "m.keras")
         model = reload(module, tmp_path / "m.keras")
         run = core().resume(str(tmp_path / "m.keras"))
@@ -175,7 +201,9 @@ def test_schedules(module, name, tmp_path):
 @pytest.fixture
 def small(tmp_path):
     """A saved classifier and its data."""
-    model = compiled(keras, classifier, lambda k: k.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    model = compiled(
+        keras, classifier, lambda k: k.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"]
+    )
     saved_mid_run(keras, model, classifier, tmp_path / "m.keras")
     x, y = data_for(classifier)
     np.savez(tmp_path / "data.npz", x=x[0], y=y[0])
@@ -194,8 +222,16 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_unbroken_one(small):
         data, steps=7, batch_size=16, seed=5, progress=False, checkpoint_dir=str(small / "c"), checkpoint_every=5
     )
     broken = core().resume(str(small / "m.keras"))
-    again = broken.fit(data, epochs=4, batch_size=16, seed=5, progress=False, checkpoint_dir=str(small / "c"),
-                       checkpoint_every=5, resume=True)
+    again = broken.fit(
+        data,
+        epochs=4,
+        batch_size=16,
+        seed=5,
+        progress=False,
+        checkpoint_dir=str(small / "c"),
+        checkpoint_every=5,
+        resume=True,
+    )
     assert again == history
     for name, value in state(whole).items():
         assert torch.equal(value, state(broken)[name]), name
@@ -220,7 +256,10 @@ def test_batches_are_shuffled_by_the_seed_alone(small):
         (lambda d: d["y"].__setitem__(5, -1), r"holds the label -1"),
         (lambda d: d.update(x=d["x"][:, :5]), r"x:x.* has shape \[\d+, 5\], the model wants \[\?, 6\]"),
         (lambda d: d.update(y=d["y"][:10]), r"has 10 samples, the arrays before it have 40"),
-        (lambda d: d.update({"x:other": d.pop("x"), "x:more": d["y"]}), r"has no x array for 'x': it holds other, more"),
+        (
+            lambda d: d.update({"x:other": d.pop("x"), "x:more": d["y"]}),
+            r"has no x array for 'x': it holds other, more",
+        ),
         (lambda d: d.pop("y"), r"has no y array"),
         (lambda d: d.update(z=d["x"]), r"array of an unknown name"),
     ],
@@ -241,12 +280,16 @@ def test_predict_and_gradients(small):
     model = keras.models.load_model(small / "m.keras")
     x, y = data_for(classifier)
     x32 = x[0].astype("float32")
-    np.testing.assert_allclose(run.predict([torch.from_numpy(x32)])[0], model.predict(x32, verbose=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        run.predict([torch.from_numpy(x32)])[0], model.predict(x32, verbose=0), rtol=1e-5, atol=1e-6
+    )
     loss, gradients = run.gradients([torch.from_numpy(x32)], [torch.from_numpy(y[0])])
     with tf.GradientTape() as tape:
         wanted = model.compute_loss(x32, y[0], model(x32, training=True))
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
-    for (_, ours), theirs in zip(gradients, tape.gradient(wanted, [v.value for v in model.trainable_variables]), strict=True):
+    for (_, ours), theirs in zip(
+        gradients, tape.gradient(wanted, [v.value for v in model.trainable_variables]), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from helpers.oracle import keras, tf, tf_keras
+
 from train.probe import core
 
 CASES = [
@@ -18,9 +19,15 @@ CASES = [
     ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 37}),
     ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 37, "alpha": 0.1}),
     ("CosineDecay", {"initial_learning_rate": 0.01, "decay_steps": 37, "warmup_target": 0.1, "warmup_steps": 9}),
-    ("CosineDecay", {"initial_learning_rate": 0.0, "decay_steps": 37, "warmup_target": 0.1, "warmup_steps": 9, "alpha": 0.05}),
+    (
+        "CosineDecay",
+        {"initial_learning_rate": 0.0, "decay_steps": 37, "warmup_target": 0.1, "warmup_steps": 9, "alpha": 0.05},
+    ),
     ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 7}),
-    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 7, "t_mul": 1.0, "m_mul": 0.9, "alpha": 0.1}),
+    (
+        "CosineDecayRestarts",
+        {"initial_learning_rate": 0.1, "first_decay_steps": 7, "t_mul": 1.0, "m_mul": 0.9, "alpha": 0.1},
+    ),
 ]
 
 

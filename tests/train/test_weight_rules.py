@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.compare import Comparison
 from helpers.oracle import floatx, is_legacy, keras, tf, tf_keras
+
 from train.probe import core, normal, tensor
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -13,7 +14,9 @@ SHAPES = [(4, 5), (3, 3, 2, 4), (6,)]
 
 
 @both
-@pytest.mark.parametrize("name, config", [("L1", {"l1": 0.03}), ("L2", {"l2": 0.02}), ("L1L2", {"l1": 0.01, "l2": 0.2})])
+@pytest.mark.parametrize(
+    "name, config", [("L1", {"l1": 0.03}), ("L2", {"l2": 0.02}), ("L1L2", {"l1": 0.01, "l2": 0.2})]
+)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_regularizer(module, name, config, shape):
     w = normal(*shape)
@@ -36,8 +39,9 @@ def test_orthogonal_regularizer(mode):
     w = normal(4, 5)
     with floatx("float64"):
         penalty = tf_keras.regularizers.OrthogonalRegularizer(0.3, mode)(tf.constant(w))
-    ours = core().regularizer(json.dumps({"class_name": "OrthogonalRegularizer", "config": {"factor": 0.3, "mode": mode}}),
-                              False, tensor(w))
+    ours = core().regularizer(
+        json.dumps({"class_name": "OrthogonalRegularizer", "config": {"factor": 0.3, "mode": mode}}), False, tensor(w)
+    )
     np.testing.assert_allclose(ours[0].numpy(), penalty.numpy(), rtol=1e-12)
 
 
