@@ -8,7 +8,7 @@
 #include "data/npz.h"
 #include "train/progress.h"
 #include "train/run.h"
-#include "train/save.h"
+#include "save.h"
 
 namespace py = pybind11;
 

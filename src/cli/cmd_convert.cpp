@@ -1,5 +1,4 @@
 // `midstream convert`: PyTorch source and safetensors.
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>

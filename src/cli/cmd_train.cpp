@@ -12,7 +12,7 @@
 #include "formats/mapped_file.h"
 #include "open.h"
 #include "train/run.h"
-#include "train/save.h"
+#include "save.h"
 
 namespace midstream::cli {
 namespace {

@@ -19,7 +19,8 @@ Npz::Npz(const std::string& path) : path_(path) {
 void Npz::add(const std::string& name, const Array& array) {
   if (array.dtype() == DType::String)
     throw Error(ErrorKind::BadData, path_ + ": " + name, "holds texts; only numbers can be trained on.");
-  if (array.shape().empty()) throw Error(ErrorKind::BadData, path_ + ": " + name, "is a single number, not one for each sample.");
+  if (array.shape().empty())
+    throw Error(ErrorKind::BadData, path_ + ": " + name, "is a single number, not one for each sample.");
   const int64_t rows = array.shape()[0];
   if (samples_ < 0) samples_ = rows;
   if (rows != samples_)

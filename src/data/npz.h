@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "data/batch.h"
 #include "formats/npz.h"
-#include "train/batch.h"
 
 namespace midstream::data {
 

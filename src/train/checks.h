@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "train/batch.h"
+#include "data/batch.h"
 #include "train/trainer.h"
 
 namespace midstream {

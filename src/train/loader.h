@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "train/batch.h"
+#include "data/batch.h"
 
 namespace midstream {
 

@@ -21,7 +21,7 @@
 #include "frontend/keras/model.h"
 #include "graph/graph.h"
 #include "run/variable_store.h"
-#include "train/batch.h"
+#include "data/batch.h"
 
 namespace midstream {
 

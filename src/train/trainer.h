@@ -10,7 +10,7 @@
 #include "frontend/keras/model.h"
 #include "lower/keras/train_graph.h"
 #include "run/executor.h"
-#include "train/batch.h"
+#include "data/batch.h"
 #include "train/optimizer_step.h"
 #include "train/run.h"
 

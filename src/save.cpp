@@ -1,4 +1,4 @@
-#include "train/save.h"
+#include "save.h"
 
 #include <filesystem>
 #include <fmt/format.h>
