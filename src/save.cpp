@@ -1,7 +1,9 @@
 #include "save.h"
 
-#include <filesystem>
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "base/error.h"
 #include "frontend/keras/canonical.h"
@@ -10,6 +12,8 @@
 
 namespace midstream {
 namespace {
+
+namespace fs = std::filesystem;
 
 Array source_array(Run& run, size_t index) {
   const Variable& v = run.variables().variables()->at(index);
@@ -46,15 +50,28 @@ void add_fresh_optimizer(Run& run, NamedArrays& arrays) {
       for (const std::string& slot : slots) add(run.slot_name(weight, slot), true);
 }
 
+// ".h5" for all names of HDF5 files.
+std::string ending_of(const std::string& path) {
+  std::string ending = fs::path(path).extension().string();
+  return ending == ".hdf5" ? ".h5" : ending;
+}
+
 }  // namespace
 
+void check_destination(const Run& run, const std::string& path) {
+  const std::string& format = run.file().format;
+  if (ending_of(path) != format)
+    throw Error(ErrorKind::Usage, path, "cannot be written: the model came from a " + format + " file.",
+                "Give a name that ends in " + format + ".");
+  const fs::path directory = fs::absolute(path).parent_path();
+  if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK) != 0)
+    throw Error(ErrorKind::Usage, path,
+                "cannot be written: " + directory.string() + " is no directory that can be written to.");
+}
+
 void save(Run& run, const std::string& path) {
+  check_destination(run, path);
   const keras::File& file = run.file();
-  std::string ending = std::filesystem::path(path).extension().string();
-  if (ending == ".hdf5") ending = ".h5";
-  if (ending != file.format)
-    throw Error(ErrorKind::Usage, path, "cannot be written: the model came from a " + file.format + " file.",
-                "Give a name that ends in " + file.format + ".");
   NamedArrays arrays;
   bool has_optimizer = false;
   const auto& table = *run.variables().variables();
@@ -64,10 +81,12 @@ void save(Run& run, const std::string& path) {
     has_optimizer |= v.role == Role::Slot || v.role == Role::Step;
     arrays.emplace_back(v.source, as_in_file(file, v, source_array(run, i)));
   }
-  if (!has_optimizer && file.keras3 && ending == ".keras" && run.can_train() && run.iterations() > 0)
+  if (!has_optimizer && file.keras3 && file.format == ".keras" && run.can_train() && run.iterations() > 0)
     add_fresh_optimizer(run, arrays);
-  if (ending == ".keras") write_keras(file.path, arrays, path);
-  else write_keras_h5(file.path, arrays, path);
+  if (file.format == ".keras")
+    write_keras(file.path, arrays, path);
+  else
+    write_keras_h5(file.path, arrays, path);
 }
 
 }  // namespace midstream

@@ -11,4 +11,7 @@ namespace midstream {
 // slots, step and learning rate. Throws Error(Usage) when the kind is not the source's.
 void save(Run& run, const std::string& path);
 
+// What save would refuse before it writes: another kind of file, a directory that is not there or not writable.
+void check_destination(const Run& run, const std::string& path);
+
 }  // namespace midstream

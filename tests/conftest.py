@@ -40,13 +40,13 @@ def executable() -> pathlib.Path:
 def midstream(executable, tmp_path):
     """Runs the command in a fresh directory: midstream("inspect", file) -> CompletedProcess with text output.
 
-    Fails the test when the exit code is not `code` (0 unless given).
+    Fails the test when the exit code is not `code` (0 unless given; None: any).
     """
 
-    def run(*arguments, code: int = 0, cwd=tmp_path, timeout: float = 600, **more) -> subprocess.CompletedProcess:
+    def run(*arguments, code: int | None = 0, cwd=tmp_path, timeout: float = 600, **more) -> subprocess.CompletedProcess:
         command = [str(executable), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, **more)
-        assert done.returncode == code, (
+        assert code is None or done.returncode == code, (
             f"{' '.join(command)}: exit code {done.returncode}, expected {code}\n{done.stdout}{done.stderr}"
         )
         return done

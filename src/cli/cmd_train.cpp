@@ -11,8 +11,8 @@
 #include "data/npz.h"
 #include "formats/mapped_file.h"
 #include "open.h"
-#include "train/run.h"
 #include "save.h"
+#include "train/run.h"
 
 namespace midstream::cli {
 namespace {
@@ -47,10 +47,12 @@ int train(Options& o) {
   if (!is_keras_file(o.file))
     throw Error(ErrorKind::Unsupported, o.file, "holds no loss and no optimizer, only a graph.",
                 "Train it from Python: midstream.load gives a torch.nn.Module.");
-  Run run = Run::resume(o.file, {.device = o.device, .dtype = std::nullopt, .random_step = o.random_step, .compiled = true});
+  Run run =
+      Run::resume(o.file, {.device = o.device, .dtype = std::nullopt, .random_step = o.random_step, .compiled = true});
   if (!run.can_train())
     throw Error(ErrorKind::BadData, o.file, "was saved without compile(): it names no loss and no optimizer.",
                 "Compile it in Keras and save it again, or train it from Python.");
+  check_destination(run, o.output);
   data::Npz data(o.data);
   std::optional<data::Npz> validation;
   if (!o.validation.empty()) validation.emplace(o.validation);
@@ -58,9 +60,11 @@ int train(Options& o) {
   o.fit.shuffle = !o.no_shuffle;
   o.fit.progress = !o.quiet;
   o.fit.stop = &interrupted;
-  fmt::print("{}: {} at step {}, learning rate {:g}\n", o.file,
-             run.restored_optimizer() ? "the optimizer goes on" : "no optimizer state in the file, it starts fresh",
-             run.iterations(), run.learning_rate());
+  o.fit.on_begin = [&] {
+    fmt::print("{}: {} at step {}, learning rate {:g}\n", o.file,
+               run.restored_optimizer() ? "the optimizer goes on" : "no optimizer state in the file, it starts fresh",
+               run.iterations(), run.learning_rate());
+  };
   o.fit.on_epoch = [&](int64_t epoch, const Logs& logs) {
     fmt::print("epoch {}/{}{}\n", epoch + 1, o.fit.epochs, line_of(logs));
     std::fflush(stdout);
@@ -82,11 +86,14 @@ Command add_train(CLI::App& app) {
   sub->add_option("--data", o->data, ".npz with x and y, optionally sample_weight")->required();
   sub->add_option("--validation", o->validation, ".npz");
   auto* epochs = sub->add_option("--epochs", o->fit.epochs)->capture_default_str()->check(CLI::PositiveNumber);
-  sub->add_option("--steps", o->fit.steps, "This many batches instead of epochs")->excludes(epochs)->check(CLI::PositiveNumber);
+  sub->add_option("--steps", o->fit.steps, "This many batches instead of epochs")
+      ->excludes(epochs)
+      ->check(CLI::PositiveNumber);
   sub->add_option("--batch-size", o->fit.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
   sub->add_flag("--no-shuffle", o->no_shuffle, "Batches in order, the last partial one included");
   sub->add_option("--seed", o->fit.seed, "Of the shuffling")->capture_default_str();
-  sub->add_option("--random-step", o->random_step, "Where the counters of seeded random layers start")->capture_default_str();
+  sub->add_option("--random-step", o->random_step, "Where the counters of seeded random layers start")
+      ->capture_default_str();
   sub->add_option("--device", o->device, "cpu or cuda")->capture_default_str();
   sub->add_option("--checkpoint-dir", o->fit.checkpoint_dir);
   sub->add_option("--checkpoint-every", o->fit.checkpoint_every, "Steps; 0: every epoch");

@@ -29,6 +29,8 @@ struct DataPosition {
 class Dataset {
  public:
   virtual ~Dataset() = default;
+  // What messages call it: the file.
+  virtual std::string name() const { return "data"; }
   virtual int64_t samples() const = 0;
   // Names and shapes (without the batch dimension) of what there is, for checks before training.
   struct Column {

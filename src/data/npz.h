@@ -18,6 +18,7 @@ class Npz final : public Dataset {
   // Throws Error(BadFile) for a broken file, Error(BadData) for arrays of different lengths or unknown names.
   explicit Npz(const std::string& path);
 
+  std::string name() const override { return path_; }
   int64_t samples() const override { return samples_; }
   std::vector<Column> inputs() const override { return describe(x_); }
   std::vector<Column> targets() const override { return describe(y_); }

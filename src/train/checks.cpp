@@ -34,8 +34,7 @@ std::vector<size_t> match(const std::vector<Dataset::Column>& columns, const std
   for (const std::string& name : wanted) {
     auto it = std::find_if(columns.begin(), columns.end(), [&](const auto& c) { return c.name == name; });
     if (it == columns.end()) {
-      if (columns.size() == wanted.size() && wanted.size() == 1) return {0};
-      throw Error(ErrorKind::BadData, "data",
+      throw Error(ErrorKind::BadData, "",
                   fmt::format("has no {0} array for '{1}': it holds {2}.", kind, name,
                               columns.empty() ? "none" : fmt::format("{}", fmt::join(names_of(columns), ", "))),
                   fmt::format("Name the arrays '{}:{}'.", kind, fmt::join(wanted, fmt::format("', '{}:", kind))));
@@ -68,7 +67,7 @@ void check_nan(const at::Tensor& t, const std::string& name) {
 }  // namespace
 
 Arrangement arrange(const Dataset& data, const Trainer& trainer, bool targets) {
-  if (data.samples() == 0) throw Error(ErrorKind::BadData, "data", "holds no samples.");
+  if (data.samples() == 0) throw Error(ErrorKind::BadData, "", "holds 0 samples.");
   Arrangement out;
   std::vector<std::string> inputs;
   for (const Input& i : trainer.forward().inputs) inputs.push_back(i.name);
@@ -106,9 +105,21 @@ void check_targets(const Dataset& data, const Arrangement& arrangement, Trainer&
       if (!bad.any().item<bool>()) continue;
       const at::Tensor value = y.masked_select(bad)[0];
       throw Error(ErrorKind::BadData, name,
-                  fmt::format("holds the label {}, the model has the classes 0 to {}.", value.item<double>(), classes.count - 1),
+                  fmt::format("holds the label {} in sample {}, the model has the classes 0 to {}.",
+                              value.item<double>(), at::nonzero(bad)[0][0].item<int64_t>(), classes.count - 1),
                   "Nothing was trained.");
     }
+  }
+}
+
+Arrangement checked(const Dataset& data, Trainer& trainer) {
+  try {
+    Arrangement arrangement = arrange(data, trainer, true);
+    check_inputs(data, arrangement, trainer);
+    check_targets(data, arrangement, trainer);
+    return arrangement;
+  } catch (const Error& e) {
+    throw e.at(data.name());
   }
 }
 

@@ -18,5 +18,7 @@ struct Arrangement {
 Arrangement arrange(const Dataset& data, const Trainer& trainer, bool targets);
 void check_inputs(const Dataset& data, const Arrangement& arrangement, const Trainer& trainer);
 void check_targets(const Dataset& data, const Arrangement& arrangement, Trainer& trainer);
+// All of them, for training; the errors name the dataset.
+Arrangement checked(const Dataset& data, Trainer& trainer);
 
 }  // namespace midstream

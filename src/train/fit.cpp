@@ -30,21 +30,16 @@ class Loop {
   Loop(Trainer& trainer, const Dataset& data, const FitOptions& options)
       : trainer_(trainer), data_(data), options_(options), progress_(options.progress) {
     if (options.batch_size <= 0) throw Error(ErrorKind::Usage, "fit", "wants a batch size of at least 1.");
-    arrangement_ = arrange(data, trainer, true);
-    check_inputs(data, arrangement_, trainer);
-    check_targets(data, arrangement_, trainer);
+    arrangement_ = checked(data, trainer);
     if (!options.class_weight.empty() && arrangement_.y.size() != 1)
       throw Error(ErrorKind::Usage, "fit", "takes class weights only for models with one target.");
-    if (options.validation) {
-      Arrangement a = arrange(*options.validation, trainer, true);
-      check_inputs(*options.validation, a, trainer);
-      check_targets(*options.validation, a, trainer);
-    }
+    if (options.validation) checked(*options.validation, trainer);
     batches_ = (data.samples() + options.batch_size - 1) / options.batch_size;
   }
 
   History run() {
     resume();
+    if (options_.on_begin) options_.on_begin();
     trainer_.step_for(prepared(data_.slice(0, 1)));  // the state of the metrics is there before it is cleared
     if (position_.batch == 0) trainer_.reset_metrics();
     while (!finished() && !stopped()) {
@@ -70,7 +65,8 @@ class Loop {
       trainer_.history = {};
       return;
     }
-    if (options_.checkpoint_dir.empty()) throw Error(ErrorKind::Usage, "fit", "resumes only with a folder of checkpoints.");
+    if (options_.checkpoint_dir.empty())
+      throw Error(ErrorKind::Usage, "fit", "resumes only with a folder of checkpoints.");
     if (auto newest = newest_checkpoint(options_.checkpoint_dir)) position_ = read_checkpoint(*newest, trainer_);
   }
 
@@ -145,7 +141,9 @@ class Loop {
 
 }  // namespace
 
-History fit(Trainer& trainer, const Dataset& data, const FitOptions& options) { return Loop(trainer, data, options).run(); }
+History fit(Trainer& trainer, const Dataset& data, const FitOptions& options) {
+  return Loop(trainer, data, options).run();
+}
 
 Logs evaluate(Trainer& trainer, const Dataset& data, int64_t batch_size) {
   const Arrangement arrangement = arrange(data, trainer, true);

@@ -44,6 +44,7 @@ struct OptimizerStep::Prepared {
 // Which variables have which kind of gradient, and their memory.
 struct OptimizerStep::Plan {
   std::vector<int> kinds;          // 0 none, 1 dense, 2 occurrences
+  std::vector<const void*> memory; // of the variables: whoever holds them may give them other memory (a loaded state)
   std::vector<Segment> segments;   // of the dense ones
 };
 
@@ -243,7 +244,9 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
     for (const auto& s : optimizer_->rule_slots()) names.push_back(slot_variable(variable, s.name));
     return names;
   };
-  if (!plan_ || plan_->kinds != kinds) {
+  std::vector<const void*> memory;
+  for (const std::string& name : trainable_) memory.push_back(variables_->tensor(name).const_data_ptr());
+  if (!plan_ || plan_->kinds != kinds || plan_->memory != memory) {
     plan_ = std::make_unique<Plan>();
     plan_->kinds = kinds;
     std::vector<std::vector<std::string>> names;
@@ -253,6 +256,7 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
     plan_->segments = make_segments(*variables_, names, kPiece);
     for (Segment& s : plan_->segments)
       for (size_t& m : s.members) m = which[m];
+    for (const std::string& name : trainable_) plan_->memory.push_back(variables_->tensor(name).const_data_ptr());
   }
   std::vector<at::Tensor> dense(gradients.size()), variables(gradients.size());
   for (size_t i = 0; i < gradients.size(); ++i) {

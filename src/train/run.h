@@ -52,6 +52,7 @@ struct FitOptions {
   bool progress = true; // a bar, on a terminal only
   // class weights by class index, as Keras' fit takes them; empty: none
   std::vector<std::pair<int64_t, double>> class_weight;
+  std::function<void()> on_begin;  // after all checks, before the first batch
   std::function<void(int64_t step, double loss)> on_step;
   std::function<void(int64_t epoch, const Logs&)> on_epoch;
   // Set by whoever catches SIGINT: the loop ends after the present step, with everything in order to be saved.

@@ -15,8 +15,13 @@ std::string text_of(const ZipFile& zip, const char* member) {
   if (!zip.contains(member))
     throw Error(ErrorKind::BadFile, zip.name(),
                 fmt::format("this zip file has no member '{}', so it is not a .keras file.", member));
+  zip.verify(member);
   return std::string(zip.read(member).text());
 }
+
+// Up to this size a damaged weights file is found by its checksum; checking takes as long as reading, so larger ones
+// are opened without.
+constexpr uint64_t kVerified = uint64_t{64} << 20;
 
 void find_floatx(File& file, const Model& model) {
   for (const SourceLayer& layer : model.layers) {
@@ -54,6 +59,7 @@ File read_zip(const std::string& path) {
   if (!zip.contains("model.weights.h5"))
     throw Error(ErrorKind::Unsupported, path, "this .keras file has no member 'model.weights.h5'.",
                 "Only weights in HDF5 are read.");
+  if (zip.find("model.weights.h5")->size <= kVerified) zip.verify("model.weights.h5");
   const H5File h5(path + ": model.weights.h5", zip.read("model.weights.h5"));
   attach_tree(file.model, h5, "/", path);
   finish(file, config.value("compile_config", json()), by);
