@@ -59,6 +59,9 @@ else()
     endif()
   endforeach()
 endif()
+if(NOT torch_root AND MIDSTREAM_TORCH_HINT)  # an installed midstream remembers what it was built with
+  set(torch_root ${MIDSTREAM_TORCH_HINT})
+endif()
 if(NOT torch_root)
   message(FATAL_ERROR "midstream needs libtorch ${MIDSTREAM_TORCH_MIN} or newer (below ${MIDSTREAM_TORCH_MAX}). "
     "Run `make build`, which installs it into .venv, or activate an environment that has torch, "
@@ -85,6 +88,7 @@ foreach(library IN LISTS torch_libraries)
 endforeach()
 target_link_libraries(midstream_torch INTERFACE Threads::Threads)
 set(CMAKE_BUILD_RPATH ${torch_root}/lib)
+set(MIDSTREAM_TORCH_ROOT ${torch_root})
 set(MIDSTREAM_TORCH_LIB ${torch_root}/lib)
 
 if(MIDSTREAM_PYTHON)

@@ -38,7 +38,7 @@ BELOW = {
     "cli": "base formats graph frontend lower passes libtorch run data train emit writeback parity facade",
     "python": "base formats graph frontend lower passes libtorch run data train emit writeback parity facade",
 }
-TORCH_ROOMS = {"libtorch", "run", "train", "data", "parity", "python"}
+TORCH_ROOMS = {"libtorch", "run", "train", "data", "parity", "facade", "python"}
 
 # Where names may stand, and why. Prefixes of paths.
 NAMES_ALLOWED = {

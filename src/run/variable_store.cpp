@@ -55,6 +55,28 @@ void VariableStore::to(const at::Device& device) {
     if (tensors_[i].defined()) tensors_[i].set_data(tensors_[i].to(device));
 }
 
+void VariableStore::to(DType dtype) {
+  at::NoGradGuard no_grad;
+  for (size_t i = 0; i < variables_->size(); ++i) {
+    Variable& v = variables_->at(i);
+    if (!is_floating(v.dtype) || v.dtype == dtype) continue;
+    at::Tensor& t = tensor(i);
+    t.set_data(t.detach().to(to_scalar_type(dtype)));
+    v.dtype = dtype;
+    v.initial = {};
+  }
+}
+
+std::shared_ptr<VariableStore> VariableStore::clone(std::optional<at::Device> device) {
+  auto copy = std::make_shared<VariableStore>(std::make_shared<Variables>(*variables_));
+  copy->device_ = device ? device : device_;
+  for (size_t i = 0; i < variables_->size(); ++i) {
+    at::Tensor t = tensor(i).detach().to(copy->device(), /*non_blocking=*/false, /*copy=*/true);
+    copy->tensors_.push_back(t.set_requires_grad(variables_->at(i).trainable));
+  }
+  return copy;
+}
+
 at::Device VariableStore::device() const { return device_.value_or(at::Device(at::kCPU)); }
 
 at::Tensor to_source(const Variable& variable, const at::Tensor& tensor) {

@@ -26,7 +26,11 @@ class VariableStore {
   at::Tensor& tensor(const std::string& name) { return tensor(variables_->index_of(name)); }
   // Moves all tensors, and those made later.
   void to(const at::Device& device);
+  // Converts all floating variables, in the table too.
+  void to(DType dtype);
   at::Device device() const;
+  // Copies of the table and of every tensor, on `device` or where they are.
+  std::shared_ptr<VariableStore> clone(std::optional<at::Device> device = std::nullopt);
 
  private:
   std::shared_ptr<Variables> variables_;
