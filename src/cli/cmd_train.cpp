@@ -12,6 +12,7 @@
 #include "formats/mapped_file.h"
 #include "open.h"
 #include "save.h"
+#include "train/memory.h"
 #include "train/run.h"
 
 namespace midstream::cli {

@@ -7,6 +7,9 @@
 
 #include "base/error.h"
 #include "libtorch/convert.h"
+#include "libtorch/dialect.h"
+#include "libtorch/pointwise.h"
+#include "passes/pass_manager.h"
 #include "train/segments.h"
 
 namespace midstream {
@@ -46,6 +49,7 @@ struct OptimizerStep::Plan {
   std::vector<int> kinds;          // 0 none, 1 dense, 2 occurrences
   std::vector<const void*> memory; // of the variables: whoever holds them may give them other memory (a loaded state)
   std::vector<Segment> segments;   // of the dense ones
+  std::map<DType, std::optional<PointwiseProgram>> programs;  // the rule as one loop, where it is plain arithmetic
 };
 
 OptimizerStep::OptimizerStep(std::unique_ptr<keras::Optimizer> optimizer, std::shared_ptr<VariableStore> variables,
@@ -139,6 +143,19 @@ keras::GradientType type_of(const Variable& variable, bool slices) {
 }
 
 keras::GradientType piece_of(DType dtype) { return {Type{Kind::Tensor, dtype, {kUnknown}}, false}; }
+
+// The rule on elements first..last-1 of a segment: reads and writes the variables' memory itself.
+void run_pieces(const PointwiseProgram& program, const Segment& segment, const at::Tensor& gradient,
+                const std::vector<at::Tensor>& shared, int64_t first, int64_t last) {
+  const auto offset = static_cast<size_t>(first) * gradient.element_size();
+  std::vector<const void*> in;
+  std::vector<void*> out;
+  for (const at::Tensor& v : segment.vectors) out.push_back(static_cast<char*>(v.data_ptr()) + offset);
+  in.assign(out.begin(), out.end());
+  in.insert(in.begin() + 1, static_cast<const char*>(gradient.const_data_ptr()) + offset);
+  for (const at::Tensor& number : shared) in.push_back(number.const_data_ptr());
+  program.run(in, out, last - first);
+}
 
 // Runs `work(first, last)` over pieces of all segments, in parallel on the CPU.
 void for_pieces(const std::vector<Segment>& segments, const std::function<void(size_t segment, int64_t, int64_t)>& work) {
@@ -235,6 +252,16 @@ void OptimizerStep::clip(std::vector<VariableGradient>& gradients) {
   }
 }
 
+const PointwiseProgram* OptimizerStep::program(DType dtype, size_t prepared) {
+  auto found = plan_->programs.find(dtype);
+  if (found == plan_->programs.end()) {
+    auto graph = optimizer_->update(piece_of(dtype), prepared);
+    run_passes(*graph, libtorch_dialect(), {.training = false});
+    found = plan_->programs.emplace(dtype, PointwiseProgram::compile(*graph)).first;
+  }
+  return found->second ? &*found->second : nullptr;
+}
+
 void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared) {
   std::vector<int> kinds;
   for (const VariableGradient& g : gradients) kinds.push_back(!g.values.defined() ? 0 : g.indices.defined() ? 2 : 1);
@@ -265,15 +292,21 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
   }
   std::vector<at::Tensor> joined_gradients;
   std::vector<const Executor*> runs;
+  std::vector<const PointwiseProgram*> programs;
   for (const Segment& s : plan_->segments) {
     joined_gradients.push_back(joined(s, dense, variables));
     const DType dtype = from_scalar_type(s.vectors[0].scalar_type());
     const size_t n = prepared.at(dtype).values.size();
     runs.push_back(&executor(fmt::format("update {}", to_string(dtype)),
                              [&] { return optimizer_->update(piece_of(dtype), n); }));
+    programs.push_back(s.vectors[0].is_cpu() ? program(dtype, n) : nullptr);
   }
   for_pieces(plan_->segments, [&](size_t s, int64_t first, int64_t last) {
     const Segment& segment = plan_->segments[s];
+    if (programs[s]) {
+      const DType dtype = from_scalar_type(segment.vectors[0].scalar_type());
+      return run_pieces(*programs[s], segment, joined_gradients[s], prepared.at(dtype).values, first, last);
+    }
     std::vector<at::Tensor> in;
     for (const at::Tensor& v : segment.vectors) in.push_back(v.slice(0, first, last));
     std::vector<at::Tensor> targets = in;

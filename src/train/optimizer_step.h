@@ -22,6 +22,8 @@ struct VariableGradient {
   at::Tensor indices;  // defined: occurrences
 };
 
+class PointwiseProgram;
+
 class OptimizerStep {
  public:
   // `trainable`: names in Keras' order. Creates the optimizer's variables in the store's table, unless they are there:
@@ -55,6 +57,7 @@ class OptimizerStep {
   void update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared);
   void average(const std::map<DType, Prepared>& prepared);
   Prepared prepare(DType dtype, bool advance);  // advance: write the shared scalars
+  const PointwiseProgram* program(DType dtype, size_t prepared);  // null: the rule has to be executed
   const Executor& executor(const std::string& key, const std::function<std::unique_ptr<Graph>()>& graph);
 
   std::unique_ptr<keras::Optimizer> optimizer_;
