@@ -1,12 +1,13 @@
 # make demo   set up, build, and train the example to its end       make test    set up, build, run every test
 # make build  build/midstream and the Python package in build/python make bench   measure against PyTorch and TensorFlow
 # make lint   format check, ruff, the structure of the rooms          make format  clang-format and ruff format
-# A libtorch of your own: make build CMAKE_PREFIX_PATH=/where/it/is. More: BUILD=directory, CMAKE_ARGS=-D..., PYTEST_ARGS=...
+# A libtorch of your own: make build CMAKE_PREFIX_PATH=/where/it/is. More: BUILD=directory, CMAKE_ARGS=-D..., PYTEST_ARGS=..., BENCH_ARGS=--quick
 BUILD ?= build
 PYTHON := .venv/bin/python
 CMAKE_ARGS ?=
 PYTEST_ARGS ?=
 CTEST_ARGS ?=
+BENCH_ARGS ?=
 
 ifdef CMAKE_PREFIX_PATH
 torch_args = -DCMAKE_PREFIX_PATH=$(CMAKE_PREFIX_PATH)
@@ -51,7 +52,8 @@ test-unfinished: setup-test configure
 
 bench: build
 	@tools/setup.sh bench
-	@MIDSTREAM_BUILD=$(abspath $(BUILD)) $(PYTHON) bench/run.py
+	@cmake --build $(BUILD) --target midstream_bench
+	@MIDSTREAM_BUILD=$(abspath $(BUILD)) $(PYTHON) bench/run.py $(BENCH_ARGS)
 
 format:
 	@tools/setup.sh lint

@@ -79,7 +79,8 @@ void OptimizerStep::create_variables(DType floatx) {
     v.layout_chooser = Variable::kLayoutFixed;
     v.role = Role::Slot;
     if (initial != 0) v.initial = filled(of.dtype, of.source_dims, initial);
-    if (copy) v.initial = to_array(to_source(of, variables_->tensor(of.name)));
+    // A copy: the variable is trained in place before anybody asks for its average.
+    if (copy) v.initial = to_array(to_source(of, variables_->tensor(of.name)).clone());
     add(std::move(v));
   };
   for (const std::string& name : trainable_) {
