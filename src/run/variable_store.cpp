@@ -13,7 +13,10 @@ namespace {
 // is; kernels of convolutions are repacked once, into the layout that PyTorch's channels_last kernels want.
 at::Tensor settle(at::Tensor t) {
   bool aligned = reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
-  if (t.dim() == 4) return t.contiguous(at::MemoryFormat::ChannelsLast).clone();
+  if (t.dim() == 4) {
+    at::Tensor packed = t.contiguous(at::MemoryFormat::ChannelsLast);
+    return packed.is_alias_of(t) ? packed.clone() : packed;
+  }
   if (!t.is_non_overlapping_and_dense() || !aligned) return t.clone(at::MemoryFormat::Preserve);
   return t;
 }
