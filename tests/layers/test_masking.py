@@ -2,27 +2,56 @@
 
 import numpy as np
 import pytest
-from helpers.layers import same_as_keras
-from helpers.oracle import keras, tf_keras
+from helpers.compare import Comparison
+from helpers.layers import same_as_keras, save
+from helpers.oracle import floatx, keras, tf_keras
 
 from layers.sequences import FEATURES, STEPS, normal, padded, words
 
 MODULES = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
 
 
-@MODULES
-@pytest.mark.parametrize("value", [0.0, 0.1, -1.0, 3])
-@pytest.mark.parametrize("format", [".keras", ".h5"])
-def test_masking(module, value, format):
+def masked_model(value):
     def build(k):
         x = k.Input((None, FEATURES))
         y = k.layers.Masking(mask_value=value)(x)
         return k.Model(x, [y, k.layers.LSTM(4, return_sequences=True)(y)])
 
+    return build
+
+
+def partly(value):
     x = padded()
     x[x == 0] = value
     x[0, 0, 0] = value  # not masked: the other features differ
-    same_as_keras(build, module=module, inputs=[x], format=format)
+    return x
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1.0, 3])
+@pytest.mark.parametrize(
+    ("module", "format"),
+    [(keras, ".keras"), (tf_keras, ".keras"), (tf_keras, ".h5")],
+    ids=["keras3", "tf_keras", "tf_keras.h5"],
+)
+def test_masking(module, format, value):
+    same_as_keras(masked_model(value), module=module, inputs=[partly(value)], format=format)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1.0, 3])
+def test_masking_in_a_file_that_keras_3_writes_and_cannot_open(value, tmp_path):
+    import midstream._core as core
+    import torch
+
+    with floatx("float64"):
+        model = masked_model(value)(keras)
+        save(model, tmp_path / "model.h5")
+        with pytest.raises(ValueError, match="Unknown layer: 'NotEqual'"):
+            keras.models.load_model(tmp_path / "model.h5")
+        compare = Comparison(1e-12)
+        ours = core.open(str(tmp_path / "model.h5")).forward([torch.from_numpy(partly(value))], False)
+        for i, (y, wanted) in enumerate(zip(ours, model(partly(value)), strict=True)):
+            compare.check(f"output {i}", y, wanted)
+        compare.done()
 
 
 @MODULES

@@ -26,6 +26,8 @@ def ties(*shape):
 
 
 def variants(name, options, **common):
+    if name.startswith("Average"):
+        common["pool_size"] = 2  # Keras 3 has no default
     return [lambda k, o=o: getattr(k.layers, name)(**{**common, **o}) for o in options]
 
 

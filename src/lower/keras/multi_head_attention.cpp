@@ -159,10 +159,13 @@ Tensors multi_head_attention(Layer& l, const Call& call) {
   // Keras 3's cast takes the Python number through float32, Keras 2 multiplies by it as it is.
   how.scale = 1 / std::sqrt(static_cast<double>(key_dim));
   if (l.host().keras3) how.scale = math::through_float32(b, q, how.scale);
+  const bool weights_apart = l.number("dropout") > 0 || in.return_scores;
+  // Keras 3 has its kernel, which leaves masked weights as they are, for tensors of rank 4 alone.
+  if (l.host().keras3 && (weights_apart || b.rank(q) != 4)) how.masking = math::Attention::Masking::Zero;
   if (how.mask) how.mask = scores_mask(b, how.mask, q, k, axes);
 
   Value attended, weights;
-  if (l.number("dropout") > 0 || in.return_scores) {
+  if (weights_apart) {
     weights = math::attention_weights(b, q_heads, k_heads, how);
     attended = b.matmul(l.number("dropout") > 0 ? drop(l, weights) : weights, v_heads);
   } else {

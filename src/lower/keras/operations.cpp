@@ -6,7 +6,9 @@
 
 #include <map>
 
+#include "lower/keras/host.h"
 #include "lower/math/elementwise.h"
+#include "lower/math/layout.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
@@ -83,6 +85,8 @@ Value true_divide(Builder& b, Value x, Value y) {
 LayerFn comparison(const char* how) {
   return [=](Layer& l, const Call& call) -> Tensors {
     Pair p = read_pair(l, call);
+    // Keras 3 makes a tensor of its default dtype, float32, of the number first.
+    if ((!p.x || !p.y) && l.host().keras3) p.number = math::through_float32(l.b, p.x ? p.x : p.y, p.number);
     if (p.x && !p.y) return {{l.b.compare(how, p.x, p.number), {}}};
     return {{l.b.compare(how, as_value(l.b, p.x, p), as_value(l.b, p.y, p)), {}}};
   };

@@ -24,19 +24,21 @@ Value as_bool(Builder& b, Value mask) {
 }  // namespace
 
 Value attention(Builder& b, Value q, Value k, Value v, const Attention& how) {
-  const DType dtype = b.dtype(q);
+  // Rows that are masked throughout keep the size of their scores (see attention.h); the kernel's backward, which takes
+  // the weights anew from scores and their logsumexp, loses it in 1e9.
+  if (how.mask && how.masking == Attention::Masking::Add) return b.matmul(attention_weights(b, q, k, how), v);
   Arg mask;
-  if (how.mask && how.masking == Attention::Masking::Add) {
-    mask = additive(b, how.mask, dtype);
-  } else if (how.mask) {
+  Value any;
+  if (how.mask) {
     Value keep = as_bool(b, how.mask);
-    mask = additive(b, keep, dtype);
-    // A row with nothing to keep: uniform weights without a gradient to the scores, which the sum alone would not give.
-    Value any = b.call("aten::any.dim", {{"self", keep}, {"dim", -1}, {"keepdim", true}});
+    any = b.call("aten::any.dim", {{"self", keep}, {"dim", -1}, {"keepdim", true}});
+    // A row with nothing to keep: uniform weights without a gradient to the scores.
     q = where_number(b, any, q, 0);
+    mask = b.call("aten::logical_or", {{"self", keep}, {"other", b.logical_not(any)}});
   }
-  return b.call("aten::scaled_dot_product_attention", {{"query", q}, {"key", k}, {"value", v}, {"attn_mask", mask},
-                                                       {"is_causal", how.causal}, {"scale", how.scale}});
+  Value y = b.call("aten::scaled_dot_product_attention", {{"query", q}, {"key", k}, {"value", v}, {"attn_mask", mask},
+                                                          {"is_causal", how.causal}, {"scale", how.scale}});
+  return any && how.masking == Attention::Masking::Zero ? where_number(b, any, y, 0) : y;
 }
 
 Value replace_masked(Builder& b, Value scores, Value mask) {
@@ -52,9 +54,11 @@ Value attention_weights(Builder& b, Value q, Value k, const Attention& how) {
 Value attention_weights_of(Builder& b, Value scores, const Attention& how) {
   Value mask = how.mask;
   if (how.causal) mask = causal_mask(b, b.size(scores, -2), b.size(scores, -1));
-  if (mask && how.masking == Attention::Masking::Replace) scores = replace_masked(b, scores, mask);
-  if (mask && how.masking == Attention::Masking::Add) scores = b.add(scores, additive(b, mask, b.dtype(scores)));
-  return softmax(b, scores, -1);
+  if (!mask) return softmax(b, scores, -1);
+  if (how.masking == Attention::Masking::Add)
+    return softmax(b, b.add(scores, additive(b, mask, b.dtype(scores))), -1);
+  Value weights = softmax(b, replace_masked(b, scores, mask), -1);
+  return how.masking == Attention::Masking::Zero ? where_number(b, as_bool(b, mask), weights, 0) : weights;
 }
 
 Value causal_mask(Builder& b, const Int& query, const Int& key) {

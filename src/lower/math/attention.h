@@ -1,5 +1,5 @@
 // Scaled dot-product attention with Keras' masks. Keras never uses -infinity: a row of scores that is masked throughout
-// gives uniform weights (or, added to, those of the scores), not NaN and not zeros.
+// gives uniform weights (or zeros, or, added to, those of the scores), not NaN.
 #pragma once
 
 #include <functional>
@@ -11,9 +11,11 @@ namespace midstream::math {
 struct Attention {
   double scale = 1;  // of the product of query and key
   Value mask;        // what to keep, broadcastable to [..., query, key], or null
-  // What a mask does to scores. Replace: masked scores become a large negative number, without gradient (Keras 3).
-  // Add: (1 - mask) * -1e9 is added (Keras 2); the mask may then be a number between 0 and 1.
-  enum class Masking { Replace, Add } masking = Masking::Replace;
+  // What a mask does to scores. Replace: masked scores become a large negative number, without gradient (Keras 3's
+  // ops.dot_product_attention). Zero: and masked weights become 0 (Keras 3's Softmax layer, through which
+  // MultiHeadAttention goes when it drops or returns weights). Add: (1 - mask) * -1e9 is added (Keras 2); the mask may
+  // then be a number between 0 and 1.
+  enum class Masking { Replace, Zero, Add } masking = Masking::Replace;
   bool causal = false;  // and key positions after the query's are masked (only without `mask`)
 };
 
