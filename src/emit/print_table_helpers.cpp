@@ -108,6 +108,7 @@ std::vector<OpRow> own_rows() {
       {"aten::randn", {"torch.randn({size}{, dtype}, device={device})"}},
       {"aten::rand", {"torch.rand({size}{, dtype}, device={device})"}},
       {"aten::dropout", {"F.dropout({input}, {p}{, training=train})"}},
+      {"aten::feature_dropout", {"torch.feature_dropout({input}, {p}, {train})"}},
       {"midstream::scalar_pow", {"{self} ** {exponent}"}, kPower},
       {"midstream::scalar_cos", {"torch.cos({self})"}},
       {"midstream::scalar_log", {"torch.log({self})"}},

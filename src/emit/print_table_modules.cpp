@@ -222,22 +222,13 @@ Optional dropout_module(const NodeView& v, Value x, double rate, const Arg* nois
 
 Optional dropout(const NodeView& v) { return dropout_module(v, v.value("x"), v.number("rate"), v.node.arg("noise_shape")); }
 
-// where(rand(shape) >= rate, x / (1 - rate), 0)
-Optional composed_dropout(const NodeView& v) {
-  const auto keep = v.definition(v.value("condition"), "aten::ge.Scalar");
-  const auto scaled = v.definition(v.value("self"), "aten::mul.Scalar");
-  const auto random = keep ? keep->definition(keep->value("self"), "aten::rand") : std::nullopt;
-  if (!keep || !scaled || !random) return std::nullopt;
-  const double rate = keep->number("other");
-  if (scaled->number("other") != 1 / (1 - rate)) return std::nullopt;
-  const ValueInfo& zero = v.graph.info(v.value("other"));
-  if (zero.leaf != LeafKind::Constant || !zero.type.dims.empty() || v.graph.constants[static_cast<size_t>(zero.index)].to_double()[0] != 0)
-    return std::nullopt;
-  return dropout_module(v, scaled->value("self"), rate, random->node.arg("size"));
-}
-
 Optional plain_dropout(const NodeView& v) {
   return Raised{.type = "nn.Dropout", .args = {positional("p", v.number("p"))}, .call = "{input}"};
+}
+
+Optional channel_dropout(const NodeView& v) {
+  if (v.rank("input") < 3 || v.rank("input") > 5) return std::nullopt;
+  return Raised{.type = "nn.Dropout" + dimensions(v), .args = {positional("p", v.number("p"))}, .call = "{input}"};
 }
 
 }  // namespace
@@ -274,7 +265,7 @@ const std::vector<RegionRow>& region_rows() {
        .raise = batch_norm},
       {.then_op = "midstream::stateless_dropout", .passes = "x", .raise = dropout, .random = true},
       {.then_op = "aten::dropout", .passes = "input", .raise = plain_dropout, .random = true},
-      {.then_op = "aten::where.self", .raise = composed_dropout, .random = true},
+      {.then_op = "aten::feature_dropout", .passes = "input", .raise = channel_dropout, .random = true},
   };
   return *rows;
 }

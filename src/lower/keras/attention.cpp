@@ -50,7 +50,7 @@ Value dropped(Layer& l, Value weights) {
   auto drop = [&] {
     if (rate >= 1) return Values{b.zeros_like(weights)};
     Value seed = l.draw_seed();
-    return Values{math::dropout(b, weights, rate, b.sizes(weights), seed ? math::seed_of_keras(b, seed) : seed)};
+    return Values{math::dropout(b, weights, rate, {}, seed ? math::seed_of_keras(b, seed) : seed)};
   };
   return b.cond(l.training(), drop, [&] { return Values{weights}; })[0];
 }

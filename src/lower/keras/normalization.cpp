@@ -18,6 +18,7 @@ DType wide_dtype(DType dtype) { return dtype == DType::Float16 || dtype == DType
 struct BatchNorm {
   Layer& l;
   Value x, mask;
+  Value x_ncs;  // axis `axis` of x at 1
   int64_t axis;
   Value gamma, beta, mean, variance;  // mean, variance: the moving ones
   Value mean_now, variance_now;       // as an earlier call of a shared layer left them
@@ -50,7 +51,7 @@ double correction(const Layer& l, int64_t rank) {
 
 Value inference(const BatchNorm& n) {
   Builder& b = n.l.b;
-  Value y = math::batch_norm_inference(b, to_axis1(b, n.x, n.axis), n.gamma, n.beta, n.mean, n.variance, n.epsilon);
+  Value y = math::batch_norm_inference(b, n.x_ncs, n.gamma, n.beta, n.mean, n.variance, n.epsilon);
   return from_axis1(b, y, n.axis);
 }
 
@@ -58,7 +59,7 @@ Value inference(const BatchNorm& n) {
 Values training(const BatchNorm& n) {
   Builder& b = n.l.b;
   const math::BatchNormSpec spec{.epsilon = n.epsilon, .momentum = n.momentum, .correction = correction(n.l, b.rank(n.x))};
-  math::BatchNorm out = math::batch_norm_training(b, to_axis1(b, n.x, n.axis), n.gamma, n.beta, n.mean_now, n.variance_now, spec);
+  math::BatchNorm out = math::batch_norm_training(b, n.x_ncs, n.gamma, n.beta, n.mean_now, n.variance_now, spec);
   b.assign(n.mean, out.mean);
   b.assign(n.variance, out.variance);
   return {from_axis1(b, out.y, n.axis), out.mean, out.variance};
@@ -110,6 +111,7 @@ Tensors batch_normalization(Layer& l, const Call& call) {
   Value mask = call.arg(2, "mask").value;
   BatchNorm n{.l = l, .x = b.cast(x, wide_dtype(b.dtype(x))), .mask = mask ? mask : call.one().mask, .axis = axis,
               .epsilon = l.number("epsilon", 1e-3), .momentum = momentum_of(l, x)};
+  n.x_ncs = to_axis1(b, n.x, axis);
   if (l.flag("scale", true)) n.gamma = l.weight("gamma", dims, true, /*autocast=*/false);
   if (l.flag("center", true)) n.beta = l.weight("beta", dims, true, false);
   n.mean = l.weight("moving_mean", dims, false, false);

@@ -10,16 +10,6 @@ Value fresh(Builder& b, const std::string& op, const Ints& shape, DType dtype) {
   return b.call(op, {{"size", shape}, {"dtype", dtype}});
 }
 
-bool same_shape(Builder& b, Value x, const Ints& shape) {
-  for (size_t i = 0; i < shape.size(); ++i) {
-    Int size = b.size(x, static_cast<int64_t>(i));
-    bool same = shape[i].is_constant() ? size.is_constant() && size.constant() == shape[i].constant()
-                                       : !size.is_constant() && size.value() == shape[i].value();
-    if (!same) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 // TensorFlow wants int32 seeds, Keras keeps int64: floormod by int32's maximum less one.
@@ -39,11 +29,20 @@ Value random_normal(Builder& b, const Ints& shape, Value seed, DType dtype) {
 }
 
 Value dropout(Builder& b, Value x, double rate, const Ints& noise_shape, Value seed) {
-  if (seed)
-    return b.call("midstream::stateless_dropout", {{"x", x}, {"rate", rate}, {"noise_shape", noise_shape}, {"seed", seed}});
-  if (same_shape(b, x, noise_shape)) return b.call("aten::dropout", {{"input", x}, {"p", rate}, {"train", true}});
+  if (seed) {
+    const Ints shape = noise_shape.empty() ? b.sizes(x) : noise_shape;
+    return b.call("midstream::stateless_dropout", {{"x", x}, {"rate", rate}, {"noise_shape", shape}, {"seed", seed}});
+  }
+  if (noise_shape.empty()) return b.call("aten::dropout", {{"input", x}, {"p", rate}, {"train", true}});
   Value keep = b.compare("ge", fresh(b, "aten::rand", noise_shape, b.dtype(x)), rate);
   return where_number(b, keep, b.mul(x, 1 / (1 - rate)), 0);
+}
+
+Value channel_dropout(Builder& b, Value x_ncs, double rate, Value seed) {
+  if (!seed) return b.call("aten::feature_dropout", {{"input", x_ncs}, {"p", rate}, {"train", true}});
+  Ints shape(static_cast<size_t>(b.rank(x_ncs)), Int(1));
+  for (size_t i = 0; i < 2; ++i) shape[i] = b.size(x_ncs, static_cast<int64_t>(i));
+  return dropout(b, x_ncs, rate, shape, seed);
 }
 
 }  // namespace midstream::math
