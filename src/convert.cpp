@@ -29,8 +29,9 @@ Converted convert(const Graph& forward, std::shared_ptr<VariableStore> variables
 }
 
 Converted convert(const std::string& path, const ConvertOptions& options) {
-  auto program = open_program(path, {.signature = options.signature, .function = {}});
-  Converted out = convert(program->forward(), program->variables(), std::filesystem::path(path).filename().string(), options);
+  auto program = open_program(path, options.which);
+  Converted out =
+      convert(program->forward(), program->variables(), std::filesystem::path(path).filename().string(), options);
   for (const EmittedTensor& t : out.module.tensors)
     out.weights.emplace_back(t.key, to_array(out.variables->tensor(t.variable)));
   for (const EmittedConstant& c : out.module.constants) out.weights.emplace_back(c.key, c.array);

@@ -6,12 +6,12 @@
 
 #include "emit/emit.h"
 #include "formats/npz.h"
-#include "run/program.h"
+#include "open.h"
 
 namespace midstream {
 
 struct ConvertOptions {
-  std::string signature;
+  OpenOptions which = {};
   bool exact_random = false;
 };
 
@@ -23,8 +23,8 @@ struct Converted {
 };
 
 Converted convert(const std::string& path, const ConvertOptions& options = {});
-// The same of a graph that is open already; `file` is its name for the source's header. Weights are left out: whoever has
-// the variables needs no copies of them.
+// The same of a graph that is open already; `file` is its name for the source's header. Weights are left out: whoever
+// has the variables needs no copies of them.
 Converted convert(const Graph& graph, std::shared_ptr<VariableStore> variables, const std::string& file,
                   const ConvertOptions& options = {});
 // DIR/model.py, DIR/weights.safetensors, DIR/README.md, each written atomically.

@@ -24,10 +24,19 @@ std::unique_ptr<Program> open_keras(const std::string& path) {
 
 std::unique_ptr<Program> open_tensorflow(const std::string& path, const OpenOptions& options) {
   tensorflow::File file = tensorflow::read(path);
-  auto variables = std::make_shared<Variables>();
-  auto graph = tensorflow::lower_graph(file, variables, libtorch_dialect(),
-                                       {.signature = options.signature, .function = options.function});
-  return std::make_unique<Program>(std::move(graph), std::make_shared<VariableStore>(std::move(variables)));
+  tensorflow::LowerOptions lower{options.signature, options.function, options.fed, false};
+  auto build = [&] {
+    auto variables = std::make_shared<Variables>();
+    auto graph = tensorflow::lower_graph(file, variables, libtorch_dialect(), lower);
+    return std::make_unique<Program>(std::move(graph), std::make_shared<VariableStore>(std::move(variables)));
+  };
+  try {
+    return build();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Mismatch || options.fed.empty()) throw;
+  }
+  lower.exact = true;  // not for every batch, but for this one
+  return build();
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "frontend/keras/canonical.h"
+#include "frontend/tensorflow/source.h"
 #include "libtorch/convert.h"
 #include "writeback/container.h"
 
@@ -56,13 +57,28 @@ std::string ending_of(const std::string& path) {
   return ending == ".hdf5" ? ".h5" : ending;
 }
 
-}  // namespace
-
-void check_destination(const Run& run, const std::string& path) {
-  const std::string& format = run.file().format;
+void check_kind(const std::string& format, const std::string& path) {
   if (ending_of(path) != format)
     throw Error(ErrorKind::Usage, path, "cannot be written: the model came from a " + format + " file.",
                 "Give a name that ends in " + format + ".");
+}
+
+void write_tensorflow(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+  const tensorflow::File file = tensorflow::read(source);
+  if (file.format == "GraphDef") {
+    check_kind(fs::path(file.path).extension(), path);
+    write_frozen_graph(file.path, arrays, path);
+  } else if (file.format == "checkpoint") {
+    write_checkpoint(file.path, arrays, path);
+  } else {
+    write_saved_model(file.path, arrays, path);
+  }
+}
+
+}  // namespace
+
+void check_destination(const Run& run, const std::string& path) {
+  check_kind(run.file().format, path);
   const fs::path directory = fs::absolute(path).parent_path();
   if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK) != 0)
     throw Error(ErrorKind::Usage, path,
@@ -87,6 +103,27 @@ void save(Run& run, const std::string& path) {
     write_keras(file.path, arrays, path);
   else
     write_keras_h5(file.path, arrays, path);
+}
+
+void save_variables(const std::string& source, const OpenOptions& which,
+                    const std::map<std::string, at::Tensor>& values, const std::string& path) {
+  auto program = open_program(source, which);
+  const Variables& table = *program->variables()->variables();
+  NamedArrays arrays;
+  for (const auto& [name, value] : values) {
+    if (!table.find(name)) throw Error(ErrorKind::Mismatch, source, "holds no variable " + name + ".");
+    const Variable& v = table.at(table.index_of(name));
+    if (v.source.empty()) continue;
+    const at::Tensor& own = program->variables()->tensor(name);
+    if (own.sizes() != value.sizes())
+      throw Error(ErrorKind::Mismatch, name,
+                  "has shape " + to_string(Dims(value.sizes().begin(), value.sizes().end())) + ", the file's has " +
+                      to_string(Dims(own.sizes().begin(), own.sizes().end())) + ".");
+    arrays.emplace_back(v.source, to_array(to_source(v, value.detach().to(own.scalar_type()))));
+  }
+  if (!is_keras_file(source)) return write_tensorflow(source, arrays, path);
+  check_kind(ending_of(source), path);
+  (ending_of(source) == ".keras" ? write_keras : write_keras_h5)(source, arrays, path);
 }
 
 }  // namespace midstream

@@ -3,7 +3,7 @@
     model = midstream.load("model.keras")     # a torch.nn.Module made of nn.Conv2d, nn.Linear, ...; weights loaded
     run = midstream.resume("model.keras")     # the training, where TensorFlow stopped
     run.fit("train.npz", epochs=5)
-    midstream.save(run, "model.keras")
+    midstream.save(run, "model.keras")        # or save(model, ...): into a SavedModel or frozen graph as well
 
 Nothing of a file is ever executed, and no TensorFlow is needed.
 """

@@ -7,6 +7,8 @@ import linecache
 import os
 import sys
 import types
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -14,13 +16,51 @@ from torch import nn
 from midstream import _core
 
 
-def load(path: str | os.PathLike, *, signature: str = "", exact_random: bool = False) -> nn.Module:
+def load(
+    path: str | os.PathLike,
+    *,
+    signature: str = "",
+    function: str = "",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    exact_random: bool = False,
+) -> nn.Module:
     """The model in `path` as a trainable torch.nn.Module, in eval mode, its weights loaded.
 
     It takes and returns what the TensorFlow model did (images as [batch, height, width, channels]). Dropout is nn.Dropout
     unless `exact_random` asks for TensorFlow's own random bits. Raises midstream.Error.
+
+    Of a TensorFlow file it is the default signature, or `signature` (which may also name tensors of the graph: "pred",
+    "logits:0,loss:0"), or the concrete function named `function`. A frozen graph's weights are parameters. `shapes` says,
+    by input, what a file leaves open, or what it must be where a graph runs for some sizes only.
     """
-    return build(_core.convert(os.fspath(path), signature, exact_random))
+    source = Source(os.path.abspath(path), signature, function, {k: list(v) for k, v in (shapes or {}).items()})
+    model = build(_core.convert(source.path, source.which(), exact_random))
+    model.midstream_source = source
+    return model
+
+
+class Source(NamedTuple):
+    """What a module was made from; midstream.save goes back there."""
+
+    path: str
+    signature: str
+    function: str
+    shapes: dict[str, list[int]]
+
+    def which(self) -> _core.OpenOptions:
+        return _core.OpenOptions(self.signature, self.function, self.shapes)
+
+
+def save_module(model: nn.Module, path: str | os.PathLike) -> None:
+    source = getattr(model, "midstream_source", None)
+    if not isinstance(source, Source):
+        raise _core.UsageError("save: this module does not come from midstream.load, or was made from a run.")
+    tensors = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
+    values = {name: tensors[key] for key, name in model.midstream_variables.items()}
+    _core.save_variables(source.path, source.which(), values, os.fspath(path))
 
 
 def build(converted: dict) -> nn.Module:
@@ -64,13 +104,13 @@ def class_of(source: str, class_name: str) -> type[nn.Module]:
         exec(compile(source, file, "exec"), module.__dict__)  # our own text, never the file's
         cls = getattr(module, class_name)
         cls.__reduce_ex__ = _reduce
-        cls.midstream_source = source
+        cls.midstream_text = source
     return getattr(module, class_name)
 
 
 def _reduce(self: nn.Module, protocol: int):  # noqa: ARG001
     """Pickles carry the source, so that they open in a process that never saw the file."""
-    return _rebuild, (type(self).midstream_source, type(self).__name__), self.__dict__
+    return _rebuild, (type(self).midstream_text, type(self).__name__), self.__dict__
 
 
 def _rebuild(source: str, class_name: str) -> nn.Module:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from midstream import _core
-from midstream._module import build
+from midstream._module import build, save_module
 
 
 def resume(path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0) -> Run:
@@ -21,9 +21,16 @@ def resume(path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0
     return Run(_core.resume(os.fspath(path), device, random_step))
 
 
-def save(run: Run, path: str | os.PathLike) -> None:
-    """Writes the run as the same kind of file that it came from; Keras opens it and goes on."""
-    run.core.save(os.fspath(path))
+def save(what: Run | nn.Module, path: str | os.PathLike) -> None:
+    """Writes a copy of the file that a run or a module of midstream.load came from, with the present weights.
+
+    It is the same kind of file: .keras or .h5, a SavedModel directory, a frozen graph, a checkpoint. Of a run Keras finds
+    the optimizer too and goes on; what a file holds besides a module's weights stays as it was.
+    """
+    if isinstance(what, Run):
+        what.core.save(os.fspath(path))
+    else:
+        save_module(what, path)
 
 
 class Optimizer(torch.optim.Optimizer):

@@ -6,6 +6,7 @@
 #include "bind.h"
 #include "convert.h"
 #include "libtorch/convert.h"
+#include "save.h"
 #include "train/run.h"
 
 namespace py = pybind11;
@@ -31,18 +32,28 @@ py::dict describe(const Converted& c) {
 }  // namespace
 
 void bind_convert(py::module_& m) {
-  m.def("convert",
-        [](const std::string& path, const std::string& signature, bool exact_random) {
-          return describe(convert(path, {.signature = signature, .exact_random = exact_random}));
-        },
-        py::arg("path"), py::arg("signature") = "", py::arg("exact_random") = false);
-  m.def("convert_run",
-        [](Run& run, bool exact_random) {
-          return describe(convert(run.forward_graph(), run.shared_variables(),
-                                  std::filesystem::path(run.file().path).filename().string(),
-                                  {.signature = {}, .exact_random = exact_random}));
-        },
-        py::arg("run"), py::arg("exact_random") = false);
+  m.def(
+      "convert",
+      [](const std::string& path, const OpenOptions& which, bool exact_random) {
+        return describe(convert(path, {.which = which, .exact_random = exact_random}));
+      },
+      py::arg("path"), py::arg("which"), py::arg("exact_random") = false);
+  m.def(
+      "convert_run",
+      [](Run& run, bool exact_random) {
+        return describe(convert(run.forward_graph(), run.shared_variables(),
+                                std::filesystem::path(run.file().path).filename().string(),
+                                {.which = {}, .exact_random = exact_random}));
+      },
+      py::arg("run"), py::arg("exact_random") = false);
+  m.def(
+      "save_variables",
+      [](const std::string& source, const OpenOptions& which, const std::map<std::string, at::Tensor>& values,
+         const std::string& path) {
+        py::gil_scoped_release released;
+        save_variables(source, which, values, path);
+      },
+      py::arg("source"), py::arg("which"), py::arg("values"), py::arg("path"));
 }
 
 }  // namespace midstream

@@ -36,26 +36,35 @@ std::vector<std::string> names(const std::vector<Input>& values) {
 
 void bind_model(py::module_& m) {
   py::class_<Program>(m, "Model")
-      .def("forward", [](Program& p, const std::vector<at::Tensor>& inputs, bool training) {
-             py::gil_scoped_release released;
-             return p.run(inputs, training);
-           }, py::arg("inputs"), py::arg("training") = false)
+      .def(
+          "forward",
+          [](Program& p, const std::vector<at::Tensor>& inputs, bool training) {
+            py::gil_scoped_release released;
+            return p.run(inputs, training);
+          },
+          py::arg("inputs"), py::arg("training") = false)
       .def("input_names", [](Program& p) { return names(p.forward().inputs); })
       .def("output_names", [](Program& p) { return names(p.forward().outputs); })
       .def("parameters", [](Program& p) { return tensors(p, true); })
       .def("state", [](Program& p) { return tensors(p, false); })
-      .def("to_source", [](Program& p, const std::string& name, const at::Tensor& t) {
-             return to_source(variable(p, name), t.to_dense());
-           })
-      .def("from_source", [](Program& p, const std::string& name, const at::Tensor& t) {
-             return from_source(variable(p, name), t);
-           })
+      .def("to_source", [](Program& p, const std::string& name,
+                           const at::Tensor& t) { return to_source(variable(p, name), t.to_dense()); })
+      .def("from_source",
+           [](Program& p, const std::string& name, const at::Tensor& t) { return from_source(variable(p, name), t); })
       .def("text", [](Program& p) { return print(p.forward(), &libtorch_dialect()); });
-  m.def("open",
-        [](const std::string& path, const std::string& signature, const std::string& function) {
-          return open_program(path, {.signature = signature, .function = function});
-        },
-        py::arg("path"), py::arg("signature") = "", py::arg("function") = "");
+  // What of a file is meant, see open.h.
+  py::class_<OpenOptions>(m, "OpenOptions")
+      .def(py::init([](const std::string& signature, const std::string& function,
+                       const std::map<std::string, Dims>& shapes) { return OpenOptions{signature, function, shapes}; }),
+           py::arg("signature") = "", py::arg("function") = "", py::arg("shapes") = std::map<std::string, Dims>{});
+  m.def(
+      "open",
+      [](const std::string& path, const std::string& signature, const std::string& function,
+         const std::map<std::string, Dims>& shapes) {
+        return open_program(path, {.signature = signature, .function = function, .fed = shapes});
+      },
+      py::arg("path"), py::arg("signature") = "", py::arg("function") = "",
+      py::arg("shapes") = std::map<std::string, Dims>{});
 }
 
 }  // namespace midstream

@@ -9,8 +9,8 @@ namespace py = pybind11;
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of midstream.";
   midstream::bind_errors(m);
-  midstream::bind_convert(m);
   midstream::bind_model(m);
+  midstream::bind_convert(m);
   midstream::bind_probe(m);
   midstream::bind_train(m);
 }

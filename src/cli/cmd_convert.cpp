@@ -20,10 +20,11 @@ Command add_convert(CLI::App& app) {
   auto* sub = app.add_subcommand("convert", "Write readable PyTorch source and the weights");
   sub->add_option("FILE", o->file, "A model file")->required();
   sub->add_option("-o,--output", o->output, "A directory")->required();
-  sub->add_option("--signature", o->signature, "Of a SavedModel");
+  sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
   sub->add_flag("--exact-random", o->exact_random, "Dropout and noise draw TensorFlow's bits");
   return [o] {
-    Converted c = convert(o->file, {.signature = o->signature, .exact_random = o->exact_random});
+    Converted c = convert(
+        o->file, {.which = {.signature = o->signature, .function = {}, .fed = {}}, .exact_random = o->exact_random});
     write_package(c, o->output);
     fmt::print("{}: model.py (class {}, {} lines), weights.safetensors ({} tensors)\n", o->output, c.module.class_name,
                std::count(c.module.source.begin(), c.module.source.end(), '\n'), c.weights.size());

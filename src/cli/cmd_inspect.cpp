@@ -35,8 +35,11 @@ json variables_of(const Graph& graph) {
   json out = json::array();
   for (const Variable& v : *graph.variables)
     if (v.role == Role::Weight)
-      out.push_back({{"name", v.name}, {"dtype", to_string(v.dtype)}, {"shape", shape_of(v.source_dims)},
-                     {"trainable", v.trainable}, {"source", v.source}});
+      out.push_back({{"name", v.name},
+                     {"dtype", to_string(v.dtype)},
+                     {"shape", shape_of(v.source_dims)},
+                     {"trainable", v.trainable},
+                     {"source", v.source}});
   return out;
 }
 
@@ -52,9 +55,13 @@ json layers_of(const keras::Model& model, const std::string& prefix) {
 
 json inspect_keras(const std::string& path) {
   auto file = std::make_shared<keras::File>(keras::read(path));
-  json out{{"file", path}, {"format", file->format}, {"keras_version", file->version},
-           {"semantics", file->keras3 ? "Keras 3" : "Keras 2"}, {"model", file->model.class_name},
-           {"layers", layers_of(file->model, "")}, {"unsupported", json::array()}};
+  json out{{"file", path},
+           {"format", file->format},
+           {"keras_version", file->version},
+           {"semantics", file->keras3 ? "Keras 3" : "Keras 2"},
+           {"model", file->model.class_name},
+           {"layers", layers_of(file->model, "")},
+           {"unsupported", json::array()}};
   for (const auto& missing : keras::unsupported(file->model))
     out["unsupported"].push_back({{"op", missing.what}, {"at", missing.where}});
   if (file->compile.is_object()) {
@@ -79,11 +86,27 @@ json inspect_keras(const std::string& path) {
   return out;
 }
 
+json ports(const std::vector<tensorflow::Entry::Port>& values) {
+  json out = json::array();
+  for (const auto& p : values)
+    out.push_back({{"name", p.name}, {"dtype", to_string(p.dtype)}, {"shape", p.shape ? shape_of(*p.shape) : json()}});
+  return out;
+}
+
 json inspect_tensorflow(const std::string& path) {
   tensorflow::File file = tensorflow::read(path);
-  json out{{"file", path}, {"format", file.format}, {"tensorflow_version", file.version},
-           {"nodes", file.graph.nodes.size()}, {"functions", file.graph.functions.size()},
-           {"signatures", tensorflow::signatures(file)}};
+  json out{{"file", path},
+           {"format", file.format},
+           {"tensorflow_version", file.version},
+           {"nodes", file.graph.nodes.size()},
+           {"functions", file.graph.functions.size()},
+           {"signatures", json::object()},
+           {"unsupported", json::array()}};
+  for (const tensorflow::Entry& e : file.signatures)
+    out["signatures"][e.name] = {{"inputs", ports(e.inputs)}, {"outputs", ports(e.outputs)}};
+  for (const auto& [op, places] : tensorflow::unsupported(file, libtorch_dialect()))
+    out["unsupported"].push_back({{"op", "tf." + op}, {"at", places}});
+  if (!out["unsupported"].empty()) return out;
   auto program = open_program(path);
   out["inputs"] = ports(program->forward(), program->forward().inputs);
   out["outputs"] = ports(program->forward(), program->forward().outputs);
@@ -98,11 +121,23 @@ void print_ports(const char* title, const json& list) {
     fmt::print("  {:<10} {}  {} {}\n", title, text_of(p["name"]), text_of(p["dtype"]), p["shape"].dump());
 }
 
+void print_signatures(const json& signatures) {
+  for (const auto& [name, ports] : signatures.items()) {
+    fmt::print("  signature  {}\n", name);
+    print_ports("  takes", ports["inputs"]);
+    print_ports("  gives", ports["outputs"]);
+  }
+}
+
+std::string written_by(const json& j) {
+  if (j.contains("keras_version")) return ", written by Keras " + text_of(j["keras_version"]);
+  std::string version = text_of(j["tensorflow_version"]);
+  return version.empty() ? "" : ", written by TensorFlow " + version;
+}
+
 void print_text(const json& j) {
   fmt::print("{}\n", text_of(j["file"]));
-  std::string version = j.contains("keras_version") ? "Keras " + text_of(j["keras_version"])
-                                                    : "TensorFlow " + text_of(j["tensorflow_version"]);
-  fmt::print("  {:<10} {}, written by {}\n", "format", text_of(j["format"]), version);
+  fmt::print("  {:<10} {}{}\n", "format", text_of(j["format"]), written_by(j));
   print_ports("input", j.value("inputs", json::array()));
   print_ports("output", j.value("outputs", json::array()));
   if (j.contains("layers")) {
@@ -112,7 +147,7 @@ void print_text(const json& j) {
                  l["calls"].get<size_t>() > 1 ? fmt::format("  (called {} times)", l["calls"].get<size_t>()) : "");
   } else {
     fmt::print("  graph      {} nodes, {} functions\n", j["nodes"].dump(), j["functions"].dump());
-    if (!j["signatures"].empty()) fmt::print("  signatures {}\n", j["signatures"].dump());
+    print_signatures(j["signatures"]);
   }
   if (j.contains("variables")) {
     int64_t trained = 0, others = 0;
@@ -149,8 +184,10 @@ Command add_inspect(CLI::App& app) {
   sub->add_flag("--json", *as_json, "Print JSON");
   return [path, as_json] {
     json found = is_keras_file(*path) ? inspect_keras(*path) : inspect_tensorflow(*path);
-    if (*as_json) fmt::print("{}\n", found.dump(2));
-    else print_text(found);
+    if (*as_json)
+      fmt::print("{}\n", found.dump(2));
+    else
+      print_text(found);
     return kDone;
   };
 }

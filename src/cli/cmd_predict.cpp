@@ -9,6 +9,18 @@
 #include "open.h"
 
 namespace midstream::cli {
+
+// The shapes of the arrays "x" and "x:<input>".
+static std::map<std::string, Dims> shapes_in(const std::string& data) {
+  std::map<std::string, Dims> out;
+  if (data.empty()) return out;
+  NpzFile npz = NpzFile::open(data);
+  for (const std::string& name : npz.names())
+    if (name == "x" || name.starts_with("x:"))
+      out[name.substr(std::min<size_t>(2, name.size()))] = npz.read(name).shape();
+  return out;
+}
+
 Command add_predict(CLI::App& app) {
   struct Options {
     std::string file, data, output, signature;
@@ -19,10 +31,10 @@ Command add_predict(CLI::App& app) {
   sub->add_option("FILE", o->file, "A model file")->required();
   sub->add_option("--data", o->data, ".npz with x, or x:<input name>");
   sub->add_option("-o,--output", o->output, ".npz for y, or y:<output name>")->required();
-  sub->add_option("--signature", o->signature, "Of a SavedModel");
+  sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
   sub->add_option("--batch-size", o->batch, "Rows at a time")->capture_default_str()->check(CLI::PositiveNumber);
   return [o] {
-    auto program = open_program(o->file, {.signature = o->signature, .function = {}});
+    auto program = open_program(o->file, {.signature = o->signature, .function = {}, .fed = shapes_in(o->data)});
     auto results = data::predict(*program, data::read_inputs(program->forward(), o->data), o->batch);
     const auto& outputs = program->forward().outputs;
     const bool bare = !is_keras_file(o->file) && o->signature.empty() && program->forward().outputs.size() != 1;

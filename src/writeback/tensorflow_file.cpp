@@ -1,4 +1,10 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
+#include <string>
 
 #include "base/error.h"
 #include "formats/mapped_file.h"
@@ -8,36 +14,101 @@
 
 namespace midstream {
 namespace fs = std::filesystem;
+namespace {
 
-void write_saved_model(const std::string& source, const NamedArrays& arrays, const std::string& path) {
-  fs::path from(source), to(path);
-  TensorBundle bundle = TensorBundle::open((from / "variables" / "variables").string());
+// A directory beside `to` that disappears unless it takes its place.
+class Draft {
+ public:
+  explicit Draft(const fs::path& to) : to_(fs::absolute(to).lexically_normal()) {
+    if (to_.filename().empty()) to_ = to_.parent_path();  // "model/"
+    if (fs::is_symlink(to_)) to_ = fs::canonical(to_);
+    std::string name = to_.string() + ".XXXXXX";
+    if (!::mkdtemp(name.data())) throw fs::filesystem_error("", to_, std::error_code(errno, std::generic_category()));
+    path_ = name;
+  }
+  ~Draft() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+  // At every moment there is one whole directory at `to`, the old or the new one (where the file system can exchange
+  // two names; elsewhere the old one is moved aside first).
+  void take_place() {
+    flush(path_);
+    if (!fs::exists(to_)) {
+      fs::rename(path_, to_);
+    } else if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, to_.c_str(), RENAME_EXCHANGE) != 0) {
+      const fs::path old = path_.string() + ".old";
+      fs::rename(to_, old);
+      fs::rename(path_, to_);
+      path_ = old;
+    }
+    flush(to_.parent_path());
+  }
+
+ private:
+  static void flush(const fs::path& directory) {
+    if (int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
+      ::fsync(fd);
+      ::close(fd);
+    }
+  }
+  fs::path to_, path_;
+};
+
+void copy_flushed(const fs::path& from, const fs::path& to) {
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const fs::path target = to / entry.path().filename();
+    if (entry.is_directory()) {
+      fs::create_directory(target);
+      copy_flushed(entry.path(), target);
+    } else {
+      atomic_write(target.string(), map_file(entry.path().string()).bytes);
+    }
+  }
+}
+
+bool is_saved_model(const fs::path& p) { return fs::exists(p / "saved_model.pb") || fs::exists(p / "saved_model.cpb"); }
+
+BundleEdit edited(const std::string& prefix, const NamedArrays& arrays) {
+  TensorBundle bundle = TensorBundle::open(prefix);
   BundleEdit edit(bundle);
   for (const auto& [key, array] : arrays) edit.set(key, array);
-  if (fs::weakly_canonical(from) == fs::weakly_canonical(to)) {
-    edit.write((to / "variables" / "variables").string());
-    return;
-  }
-  // A new directory appears under its name only when it is complete.
-  fs::path draft = to;
-  draft += ".partial";
-  std::error_code ignored;
-  fs::remove_all(draft, ignored);
+  return edit;
+}
+
+}  // namespace
+
+void write_saved_model(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+  const fs::path from(source);
+  if (fs::exists(path) && !is_saved_model(path) && !(fs::is_directory(path) && fs::is_empty(path)))
+    throw Error(ErrorKind::Usage, path, "is there already and no SavedModel.", "Give the name of a new directory.");
+  const BundleEdit edit = edited((from / "variables" / "variables").string(), arrays);
   try {
-    fs::create_directories(draft / "variables");
-    for (const auto& entry : fs::directory_iterator(from))
-      if (entry.path().filename() != "variables")
-        fs::copy(entry.path(), draft / entry.path().filename(), fs::copy_options::recursive);
-    edit.write((draft / "variables" / "variables").string());
-    fs::remove_all(to);
-    fs::rename(draft, to);
+    Draft draft(path);
+    fs::permissions(draft.path(), fs::status(from).permissions());
+    fs::create_directory(draft.path() / "variables");
+    for (const auto& entry : fs::directory_iterator(from)) {
+      if (entry.path().filename() == "variables") continue;
+      const fs::path target = draft.path() / entry.path().filename();
+      if (entry.is_directory()) {
+        fs::create_directory(target);
+        copy_flushed(entry.path(), target);
+      } else {
+        atomic_write(target.string(), map_file(entry.path().string()).bytes);
+      }
+    }
+    edit.write((draft.path() / "variables" / "variables").string());
+    draft.take_place();
   } catch (const fs::filesystem_error& error) {
-    fs::remove_all(draft, ignored);
-    throw Error(ErrorKind::BadFile, path, std::string("cannot be written: ") + error.code().message() + ".");
-  } catch (...) {
-    fs::remove_all(draft, ignored);
-    throw;
+    throw Error(ErrorKind::BadFile, path, "cannot be written: " + error.code().message() + ".");
   }
+}
+
+void write_checkpoint(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+  edited(source, arrays).write(path);
+  if (path != source) atomic_write(path + ".meta", map_file(source + ".meta").bytes);
 }
 
 }  // namespace midstream

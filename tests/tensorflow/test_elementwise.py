@@ -58,6 +58,15 @@ def test_binary(op):
     same_as_tf(lambda x, y: op(x=x, y=y), X, Y[:, :1], gradient=gradient)
 
 
+def test_binary_at_zero():
+    zeros = np.array([[0.0, 2.0, 0.0]])
+    same_as_tf(lambda x, y: tf.math.divide_no_nan(x, y), X[:1], zeros)
+    same_as_tf(lambda x, y: tf.math.multiply_no_nan(x, y), np.array([[np.inf, 1.0, 3.0]]), zeros, gradient=False)
+    for f in (tf.math.xlogy, tf.math.xlog1py, tf.math.xdivy):
+        same_as_tf(lambda x, y, f=f: f(x, y), zeros, np.array([[2.0, 3.0, 0.5]]))
+        same_as_tf(lambda x, y, f=f: f(x, y), zeros, np.array([[0.0, 3.0, np.inf]]))
+
+
 def test_pow():
     same_as_tf(lambda x, y: tf.pow(x, y), POSITIVE, np.array([[2.0, 0.5, -1.0, 3.0, 1.5]]))
     for exponent in (2.0, 3.0, 0.5, -1.5):

@@ -15,29 +15,56 @@ struct Row {
   const char* aten;
 };
 
-constexpr Row kUnary[] = {
-    {"Abs", "aten::abs"},           {"Acos", "aten::acos"},         {"Acosh", "aten::acosh"},
-    {"Angle", "aten::angle"},       {"Asin", "aten::asin"},         {"Asinh", "aten::asinh"},
-    {"Atan", "aten::atan"},         {"Atanh", "aten::atanh"},       {"BesselI0", "aten::special_i0"},
-    {"BesselI0e", "aten::special_i0e"}, {"BesselI1", "aten::special_i1"}, {"BesselI1e", "aten::special_i1e"},
-    {"Ceil", "aten::ceil"},         {"ComplexAbs", "aten::abs"},    {"Conj", "aten::conj_physical"},
-    {"Cos", "aten::cos"},           {"Cosh", "aten::cosh"},         {"Digamma", "aten::digamma"},
-    {"Erf", "aten::erf"},           {"Erfc", "aten::erfc"},         {"Erfinv", "aten::erfinv"},
-    {"Exp", "aten::exp"},           {"Expm1", "aten::expm1"},       {"Floor", "aten::floor"},
-    {"Imag", "aten::imag"},         {"Inv", "aten::reciprocal"},    {"Invert", "aten::bitwise_not"},
-    {"IsFinite", "aten::isfinite"}, {"IsInf", "aten::isinf"},       {"IsNan", "aten::isnan"},
-    {"Lgamma", "aten::lgamma"},     {"Log", "aten::log"},           {"Log1p", "aten::log1p"},
-    {"Ndtri", "aten::special_ndtri"}, {"Real", "aten::real"},       {"Reciprocal", "aten::reciprocal"},
-    {"Rint", "aten::round"},        {"Sign", "aten::sign"},         {"Sin", "aten::sin"},
-    {"Sinh", "aten::sinh"},         {"Sqrt", "aten::sqrt"},         {"Tan", "aten::tan"}};
+constexpr Row kUnary[] = {{"Abs", "aten::abs"},
+                          {"Acos", "aten::acos"},
+                          {"Acosh", "aten::acosh"},
+                          {"Angle", "aten::angle"},
+                          {"Asin", "aten::asin"},
+                          {"Asinh", "aten::asinh"},
+                          {"Atan", "aten::atan"},
+                          {"Atanh", "aten::atanh"},
+                          {"BesselI0", "aten::special_i0"},
+                          {"BesselI0e", "aten::special_i0e"},
+                          {"BesselI1", "aten::special_i1"},
+                          {"BesselI1e", "aten::special_i1e"},
+                          {"Ceil", "aten::ceil"},
+                          {"ComplexAbs", "aten::abs"},
+                          {"Conj", "aten::conj_physical"},
+                          {"Cos", "aten::cos"},
+                          {"Cosh", "aten::cosh"},
+                          {"Digamma", "aten::digamma"},
+                          {"Erf", "aten::erf"},
+                          {"Erfc", "aten::erfc"},
+                          {"Erfinv", "aten::erfinv"},
+                          {"Exp", "aten::exp"},
+                          {"Expm1", "aten::expm1"},
+                          {"Floor", "aten::floor"},
+                          {"Imag", "aten::imag"},
+                          {"Inv", "aten::reciprocal"},
+                          {"Invert", "aten::bitwise_not"},
+                          {"IsFinite", "aten::isfinite"},
+                          {"IsInf", "aten::isinf"},
+                          {"IsNan", "aten::isnan"},
+                          {"Lgamma", "aten::lgamma"},
+                          {"Log", "aten::log"},
+                          {"Log1p", "aten::log1p"},
+                          {"Ndtri", "aten::special_ndtri"},
+                          {"Real", "aten::real"},
+                          {"Reciprocal", "aten::reciprocal"},
+                          {"Rint", "aten::round"},
+                          {"Sign", "aten::sign"},
+                          {"Sin", "aten::sin"},
+                          {"Sinh", "aten::sinh"},
+                          {"Sqrt", "aten::sqrt"},
+                          {"Tan", "aten::tan"}};
 
 // Functions that Keras' layers use too.
 struct Shared {
   const char* tf;
   Value (*fn)(Builder&, Value);
 };
-constexpr Shared kShared[] = {{"Relu", math::relu},       {"Relu6", math::relu6},       {"Rsqrt", math::rsqrt},
-                              {"Selu", math::selu},       {"Sigmoid", math::sigmoid},   {"Softplus", math::softplus},
+constexpr Shared kShared[] = {{"Relu", math::relu},         {"Relu6", math::relu6},     {"Rsqrt", math::rsqrt},
+                              {"Selu", math::selu},         {"Sigmoid", math::sigmoid}, {"Softplus", math::softplus},
                               {"Softsign", math::softsign}, {"Tanh", math::tanh}};
 
 void round_op(Op& op) {  // half to even in both; integers stay
@@ -112,9 +139,13 @@ Value mul_no_nan(Builder& b, Value x, Value y) {
   return b.mul(b.where(hides, b.zeros_like(x), x), y);
 }
 
-Value xdivy(Builder& b, Value x, Value y) {
+// x / y, x log(y), x log(1 + y): 0 where x is 0, whatever y is, and without gradient there (aten::xlogy has one).
+Value nothing_of_zero(Builder& b, Value x, Value y, const ValueFn& f) {
   Value zero = b.compare("eq", x, 0.0);
-  return b.where(zero, b.zeros_like(x), b.div(x, b.where(zero, b.ones_like(y), y)));
+  return b.where(zero, b.zeros_like(x), f(b, x, b.where(zero, b.ones_like(y), y)));
+}
+ValueFn of_zero(ValueFn f) {
+  return [f = std::move(f)](Builder& b, Value x, Value y) { return nothing_of_zero(b, x, y, f); };
 }
 
 void add_n(Op& op) {
@@ -159,9 +190,10 @@ void binaries(Registry& r) {
                          [](Builder& b, Value x, Value y) { return math::minimum(b, x, y); }));
   r.tf("SquaredDifference", binary(nullptr, squared_difference));
   r.tf("MulNoNan", binary(nullptr, mul_no_nan));
-  r.tf("Xdivy", binary(nullptr, xdivy));
-  r.tf("Xlogy", binary(nullptr, aten("aten::xlogy.Tensor")));
-  r.tf("Xlog1py", binary(nullptr, aten("aten::special_xlog1py")));
+  r.tf("Xdivy", binary(nullptr, of_zero([](Builder& b, Value x, Value y) { return b.div(x, y); })));
+  r.tf("Xlogy", binary(nullptr, of_zero([](Builder& b, Value x, Value y) { return b.mul(x, b.log(y)); })));
+  r.tf("Xlog1py",
+       binary(nullptr, of_zero([](Builder& b, Value x, Value y) { return b.mul(x, b.unary("aten::log1p", y)); })));
   r.tf("Atan2", binary(nullptr, aten("aten::atan2")));
   r.tf("Igamma", binary(nullptr, aten("aten::igamma")));
   r.tf("Igammac", binary(nullptr, aten("aten::igammac")));

@@ -25,14 +25,39 @@ static bool decide(const std::string& how, int64_t a, int64_t b) {
   return how == "gt" ? a > b : a >= b;
 }
 
+static bool all_constant(const HostInts& h) {
+  return std::all_of(h.values.begin(), h.values.end(), [](const Int& i) { return i.is_constant(); });
+}
+
 std::optional<Operand> fold_compare(Op& op, const std::string& how) {
   if (!op.is_host(0) || !op.is_host(1)) return std::nullopt;
-  HostInts x = op.host(0), y = op.host(1);
+  const HostInts x = op.host(0), y = op.host(1);
+  const size_t n = std::max(x.values.size(), y.values.size());
+  const bool fits = (x.values.size() == n || x.values.size() == 1) && (y.values.size() == n || y.values.size() == 1);
+  if (fits && all_constant(x) && all_constant(y)) {
+    std::vector<uint8_t> answers;
+    for (size_t i = 0; i < n; ++i)
+      answers.push_back(decide(how, x.values[x.values.size() == 1 ? 0 : i].constant(),
+                               y.values[y.values.size() == 1 ? 0 : i].constant()));
+    const Dims shape = std::max(x.rank, y.rank) == 0 ? Dims{} : Dims{static_cast<int64_t>(n)};
+    return Operand(Array::of(DType::Bool, shape, std::move(answers)));
+  }
   if (x.rank != 0 || y.rank != 0) return std::nullopt;
-  const Int &a = x.values.at(0), &b = y.values.at(0);
-  if (a.is_constant() && b.is_constant())
-    return Operand(Array::of(DType::Bool, {}, std::vector<uint8_t>{decide(how, a.constant(), b.constant())}));
-  return Operand(op.b.call("midstream::int_" + how, {{"a", a}, {"b", b}}));
+  return Operand(op.b.call("midstream::int_" + how, {{"a", x.values.at(0)}, {"b", y.values.at(0)}}));
+}
+
+std::optional<HostInts> fold_select(Op& op) {
+  const Array* condition = op.operand(0).constant();
+  if (!condition || condition->shape().size() > 1 || !op.is_host(1) || !op.is_host(2)) return std::nullopt;
+  const std::vector<int64_t> chosen = condition->to_int64();
+  const HostInts x = op.host(1), y = op.host(2);
+  const size_t n = std::max({chosen.size(), x.values.size(), y.values.size()});
+  for (size_t length : {chosen.size(), x.values.size(), y.values.size()})
+    if (length != n && length != 1) return std::nullopt;
+  auto at = [](const auto& all, size_t i) { return all[all.size() == 1 ? 0 : i]; };
+  HostInts out{{}, std::max({static_cast<int>(condition->shape().size()), x.rank, y.rank}), x.dtype};
+  for (size_t i = 0; i < n; ++i) out.values.push_back(at(chosen, i) ? at(x.values, i) : at(y.values, i));
+  return out;
 }
 
 bool is_host_bool(Op& op, size_t i) {

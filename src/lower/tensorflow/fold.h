@@ -10,8 +10,10 @@ namespace midstream::tensorflow {
 
 // Both inputs as host integers, broadcast against each other, through `f`; nullopt when one of them is a tensor.
 std::optional<HostInts> fold_binary(Op& op, const std::function<Int(const Int&, const Int&)>& f);
-// A comparison of two scalars: a constant, or a value of Kind::Bool. `how` is "eq", "lt", ...
+// A comparison: an array where all is known, of two scalars else a value of Kind::Bool. `how` is "eq", "lt", ...
 std::optional<Operand> fold_compare(Op& op, const std::string& how);
+// Select among host integers by a condition that is known.
+std::optional<HostInts> fold_select(Op& op);
 
 // A scalar that is a host bool or a constant one.
 bool is_host_bool(Op& op, size_t i);

@@ -49,10 +49,12 @@ void logical_not(Op& op) {
 // Select: the condition has the shape of the branches, is a scalar, or a vector along their first axis.
 void select(Op& op) {
   op.expect_attrs({});
-  const bool scalars = is_host_bool(op, 0) && op.is_host(1) && op.is_host(2) && op.host(1).rank == 0 && op.host(2).rank == 0;
+  if (auto folded = fold_select(op)) return op.output(*folded);
+  const bool scalars =
+      is_host_bool(op, 0) && op.is_host(1) && op.is_host(2) && op.host(1).rank == 0 && op.host(2).rank == 0;
   if (scalars) {
-    Operands chosen = op.driver().cond(host_bool(op, 0), [&] { return Operands{op.operand(1)}; },
-                                       [&] { return Operands{op.operand(2)}; });
+    Operands chosen = op.driver().cond(
+        host_bool(op, 0), [&] { return Operands{op.operand(1)}; }, [&] { return Operands{op.operand(2)}; });
     return op.output(chosen.at(0));
   }
   if (const Array* known = op.operand(0).constant(); known && known->shape().empty() && op.node.op == "Select")

@@ -14,8 +14,17 @@ void bias_add(Op& op) {
   op.output(math::bias_add(op.b, op.input(0), op.input(1), layout_of(op)));
 }
 
-// x, scale, offset, mean, variance -> y, batch_mean, batch_variance, reserve spaces. In training the variance that comes
-// out is the unbiased one, and exponential_avg_factor says how much of it goes into the running one.
+// TensorFlow differentiates inference by neither statistic.
+Value statistic(Builder& b, Value v) {
+  const ValueInfo& info = b.graph().info(v);
+  const bool fixed =
+      info.leaf == LeafKind::Constant ||
+      (info.leaf == LeafKind::Variable && !b.graph().variables->at(static_cast<size_t>(info.index)).trainable);
+  return fixed ? v : b.unary("aten::detach", v);
+}
+
+// x, scale, offset, mean, variance -> y, batch_mean, batch_variance, reserve spaces. In training the variance that
+// comes out is the unbiased one, and exponential_avg_factor says how much of it goes into the running one.
 void fused_batch_norm(Op& op) {
   op.expect_attrs({"epsilon", "exponential_avg_factor", "data_format", "is_training"});
   Builder& b = op.b;
@@ -25,11 +34,12 @@ void fused_batch_norm(Op& op) {
   Value y_ncs, mean, variance;
   if (op.flag("is_training", true)) {
     const bool running = factor != 1;
-    auto out = math::batch_norm_training(b, x_ncs, scale, offset, running ? op.input(3) : Value{}, running ? op.input(4) : Value{},
+    auto out = math::batch_norm_training(b, x_ncs, scale, offset, running ? op.input(3) : Value{},
+                                         running ? op.input(4) : Value{},
                                          {.epsilon = epsilon, .momentum = running ? 1 - factor : 0.0, .correction = 1});
     y_ncs = out.y, mean = out.mean, variance = out.variance;
   } else {
-    mean = op.input(3), variance = op.input(4);
+    mean = statistic(b, op.input(3)), variance = statistic(b, op.input(4));
     y_ncs = math::batch_norm_inference(b, x_ncs, scale, offset, mean, variance, epsilon);
   }
   op.output(math::from_channels_first(b, y_ncs, layout));
@@ -83,11 +93,12 @@ void lrn(Op& op) {
 }  // namespace
 
 void register_nn(Registry& r) {
-  const std::vector<std::string> outputs{"y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2",
-                                         "reserve_space_3"};
+  const std::vector<std::string> outputs{
+      "y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2", "reserve_space_3"};
   r.tf("BiasAdd", bias_add);
   r.tf("BiasAddV1", bias_add);
-  for (const char* name : {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}) r.tf(name, fused_batch_norm, outputs);
+  for (const char* name : {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
+    r.tf(name, fused_batch_norm, outputs);
   r.tf("Softmax", softmax);
   r.tf("LogSoftmax", log_softmax);
   r.tf("SoftmaxCrossEntropyWithLogits", softmax_cross_entropy, {"loss", "backprop"});

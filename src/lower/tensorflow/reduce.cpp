@@ -31,7 +31,7 @@ OpFn reduction(Fold fold, Reduce reduce) {
     }
     Value x = op.input(0);
     std::vector<int64_t> axes = axes_of(op, x);
-    op.output(axes.empty() ? x : reduce(op.b, x, axes, keep));
+    op.output(axes.empty() && op.node.op != "EuclideanNorm" ? x : reduce(op.b, x, axes, keep));
   };
 }
 
@@ -40,7 +40,8 @@ Value mean(Builder& b, Value x, const std::vector<int64_t>& axes, bool keep) {
   Int n = 1;  // of integers: divided as C divides
   for (int64_t a : axes) n = n * b.size(x, a);
   Value count = b.cast(b.tensor_of(n), b.dtype(x));
-  return b.call("aten::div.Tensor_mode", {{"self", b.sum(x, axes, keep)}, {"other", count}, {"rounding_mode", "trunc"}});
+  return b.call("aten::div.Tensor_mode",
+                {{"self", b.sum(x, axes, keep)}, {"other", count}, {"rounding_mode", "trunc"}});
 }
 
 Value prod(Builder& b, Value x, const std::vector<int64_t>& axes, bool keep) {
@@ -56,7 +57,8 @@ Reduce extreme(const char* name) {
 }
 
 Value euclidean_norm(Builder& b, Value x, const std::vector<int64_t>& axes, bool keep) {
-  return b.sqrt(b.sum(b.square(x), axes, keep));
+  Value squares = b.square(x);
+  return b.sqrt(axes.empty() ? squares : b.sum(squares, axes, keep));
 }
 
 void l2_loss(Op& op) {
@@ -78,7 +80,8 @@ void top_k(Op& op) {
   op.expect_attrs({"sorted", "k"});
   Value x = op.input(0);
   const Int k = op.has("k") ? Int(op.integer("k")) : op.int_value(1);
-  Values sorted = op.b.call_all("aten::sort.stable", {{"self", x}, {"stable", true}, {"dim", -1}, {"descending", true}});
+  Values sorted =
+      op.b.call_all("aten::sort.stable", {{"self", x}, {"stable", true}, {"dim", -1}, {"descending", true}});
   const int64_t last = op.b.rank(x) - 1;
   op.output(op.b.slice(sorted.at(0), last, 0, k));
   Value indices = op.b.slice(sorted.at(1), last, 0, k);
@@ -123,8 +126,10 @@ OpFn scan(const char* name, double start) {
 }  // namespace
 
 void register_reduce(Registry& r) {
-  const Fold add = [](const Int& a, const Int& b) { return a + b; }, mul = [](const Int& a, const Int& b) { return a * b; };
-  const Fold high = [](const Int& a, const Int& b) { return max(a, b); }, low = [](const Int& a, const Int& b) { return min(a, b); };
+  const Fold add = [](const Int& a, const Int& b) { return a + b; },
+             mul = [](const Int& a, const Int& b) { return a * b; };
+  const Fold high = [](const Int& a, const Int& b) { return max(a, b); },
+             low = [](const Int& a, const Int& b) { return min(a, b); };
   r.tf("Sum", reduction(add, [](Builder& b, Value x, const auto& axes, bool keep) { return b.sum(x, axes, keep); }));
   r.tf("Prod", reduction(mul, prod));
   r.tf("Max", reduction(high, extreme("aten::amax")));

@@ -1,6 +1,6 @@
-// Variables of TF1 and TF2 are tied to checkpoint keys by the graph's own restore ops (RestoreV2 -> Assign), which hold in
-// every version; what no restore op reaches goes by its name. A frozen graph has lost its variables: the constants that
-// were variables are recognised by the read op that freezing leaves behind, or else by being floating arrays.
+// Variables of TF1 and TF2 are tied to checkpoint keys by the graph's own restore ops (RestoreV2 -> Assign), which hold
+// in every version; what no restore op reaches goes by its name. A frozen graph has lost its variables: the constants
+// that were variables are recognised by the read op that freezing leaves behind, or else by being floating arrays.
 #include "lower/tensorflow/weights.h"
 
 #include <algorithm>
@@ -12,9 +12,7 @@
 namespace midstream::tensorflow {
 namespace {
 
-bool is_variable_op(const std::string& op) {
-  return op == "VarHandleOp" || op == "VariableV2" || op == "Variable";
-}
+bool is_variable_op(const std::string& op) { return op == "VarHandleOp" || op == "VariableV2" || op == "Variable"; }
 
 using Nodes = std::unordered_map<std::string, const NodeDef*>;
 
@@ -89,6 +87,19 @@ std::map<std::string, std::string> add_checkpoint_variables(const File& file, Va
 
 bool is_weight_array(const Array& a) { return is_floating(a.dtype()) && !a.shape().empty() && a.size() > 1; }
 
+// The moving statistics that a normalization in inference mode reads: weights, but not trained.
+std::set<std::string> moving_statistics(const File& file) {
+  std::set<std::string> out;
+  const Nodes nodes = by_name(file.graph.nodes);
+  for (const NodeDef& node : file.graph.nodes) {
+    if (!node.op.starts_with("FusedBatchNorm") || node.inputs.size() < 5) continue;
+    if (!node.has("is_training") || node.attr("is_training").b()) continue;
+    for (size_t i : {size_t{3}, size_t{4}})
+      if (const NodeDef* source = origin_of(nodes, node.inputs[i]).first) out.insert(source->name);
+  }
+  return out;
+}
+
 std::map<std::string, std::string> add_frozen_weights(const File& file, Variables& variables) {
   std::set<std::string> read;  // constants behind the read op of a variable
   for (const NodeDef& node : file.graph.nodes) {
@@ -97,6 +108,7 @@ std::map<std::string, std::string> add_frozen_weights(const File& file, Variable
     std::string source = parse_endpoint(node.inputs[0]).node;
     if (node.name == source + "/read" || node.name.find("ReadVariableOp") != std::string::npos) read.insert(source);
   }
+  const std::set<std::string> statistics = moving_statistics(file);
   std::map<std::string, std::string> out;
   for (const NodeDef& node : file.graph.nodes) {
     if (node.op != "Const" || (!read.empty() && !read.count(node.name))) continue;
@@ -108,7 +120,7 @@ std::map<std::string, std::string> add_frozen_weights(const File& file, Variable
     v.name = v.source = node.name;
     v.dtype = value.dtype();
     v.source_dims = value.shape();
-    v.trainable = true;
+    v.trainable = !statistics.count(node.name);
     v.initial = std::move(value);
     if (!variables.find(v.name)) variables.add(std::move(v));
     out[node.name] = node.name;
@@ -122,7 +134,8 @@ std::string add_variable(const File& file, Variables& variables, const std::stri
   for (const Variable& v : variables)
     if (v.source == key) return v.name;
   if (!file.bundle || !file.bundle->contains(key))
-    throw Error(ErrorKind::BadFile, file.path, "the checkpoint holds no value for the variable " + name + " (key " + key + ").");
+    throw Error(ErrorKind::BadFile, file.path,
+                "the checkpoint holds no value for the variable " + name + " (key " + key + ").");
   Variable v;
   v.name = name;
   for (int i = 1; variables.find(v.name); ++i) v.name = name + "_" + std::to_string(i);
