@@ -43,7 +43,9 @@ def midstream(executable, tmp_path):
     Fails the test when the exit code is not `code` (0 unless given; None: any).
     """
 
-    def run(*arguments, code: int | None = 0, cwd=tmp_path, timeout: float = 600, **more) -> subprocess.CompletedProcess:
+    def run(
+        *arguments, code: int | None = 0, cwd=tmp_path, timeout: float = 600, **more
+    ) -> subprocess.CompletedProcess:
         command = [str(executable), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, **more)
         assert code is None or done.returncode == code, (

@@ -16,10 +16,11 @@ namespace {
 
 DType floatx_of(const keras::File& file) { return parse_dtype(file.floatx).value_or(DType::Float32); }
 
-// A dense, private copy in place of tensors over the mapped file is not needed: the mapping is copy-on-write.
-Type batch_type(const at::Tensor& t) {
+// Open are the number of samples and what is open in the output that it goes with: one graph for all lengths.
+Type batch_type(const at::Tensor& t, const Dims& output) {
   Dims dims = t.sizes().vec();
-  if (!dims.empty()) dims[0] = kUnknown;
+  for (size_t axis = 0; axis < dims.size(); ++axis)
+    if (axis == 0 || (axis < output.size() && output[axis] == kUnknown && dims[axis] != 1)) dims[axis] = kUnknown;
   return {Kind::Tensor, from_scalar_type(t.scalar_type()), dims};
 }
 
@@ -160,6 +161,7 @@ at::Tensor target(const at::Tensor& t, DType floatx) {
 keras::StepData Trainer::data_of(const Batch& batch) const {
   keras::StepData data;
   const DType floatx = floatx_of(*file_);
+  const auto output_dims = [&](size_t i) { return lowered_.graph->type(lowered_.graph->outputs.at(i).value).dims; };
   size_t next = 0;
   for (bool wanted : wanted_targets_) {
     data.targets.emplace_back();
@@ -167,7 +169,7 @@ keras::StepData Trainer::data_of(const Batch& batch) const {
     if (next >= batch.y.size())
       throw Error(ErrorKind::BadData, "data",
                   fmt::format("there are {} target arrays, the model has more outputs with a loss.", batch.y.size()));
-    data.targets.back() = batch_type(target(batch.y[next++], floatx));
+    data.targets.back() = batch_type(target(batch.y[next++], floatx), output_dims(data.targets.size() - 1));
   }
   if (next != batch.y.size())
     throw Error(ErrorKind::BadData, "data", fmt::format("there are {} target arrays, the model wants {}.", batch.y.size(), next));
@@ -176,7 +178,7 @@ keras::StepData Trainer::data_of(const Batch& batch) const {
     // One weight for all outputs, or one for each.
     const size_t k = batch.sample_weight.size() == 1 ? 0 : i;
     if (!data.targets[i] || k >= batch.sample_weight.size() || !batch.sample_weight[k].defined()) continue;
-    data.weights.back() = batch_type(target(batch.sample_weight[k].to(to_scalar_type(floatx)), floatx));
+    data.weights.back() = batch_type(target(batch.sample_weight[k].to(to_scalar_type(floatx)), floatx), output_dims(i));
   }
   return data;
 }

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from emit import models
+from helpers import models
 from emit.emitted import emitted_text, flat, same_as_keras
 
 TOKENS = np.array(

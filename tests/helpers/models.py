@@ -113,3 +113,33 @@ def grus(k):
     x = L.SimpleRNN(4, return_sequences=True)(x)
     x = L.GRU(3, return_sequences=True, go_backwards=True)(x)
     return k.Model(sequence, L.LSTM(4, use_bias=False)(x), name="grus")
+
+
+def mlp(k):
+    """Regularizers, a constraint, an activity regularizer, a normalization adapted to nothing in particular."""
+    L, r = k.layers, k.regularizers
+    return k.Sequential(
+        [
+            k.Input((6,)),
+            L.Normalization(mean=[0.1] * 6, variance=[1.5] * 6),
+            L.Dense(8, activation="tanh", kernel_regularizer=r.L2(1e-2), activity_regularizer=r.L1(1e-3)),
+            L.Dense(7, activation="relu", kernel_constraint=k.constraints.MaxNorm(1.5), bias_regularizer=r.L1(1e-3)),
+            L.Dense(6, activation="selu"),
+            L.Dense(4, activation="softmax"),
+        ],
+        name="mlp",
+    )
+
+
+def autoencoder(k):
+    """Two models within a model."""
+    L = k.layers
+    image = k.Input((8, 8, 2), name="image")
+    x = L.LeakyReLU()(L.SeparableConv2D(4, 3, strides=2, padding="same")(image))
+    x = L.PReLU(shared_axes=[1, 2])(L.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x))
+    encoder = k.Model(image, L.Dense(5)(L.Flatten()(L.AveragePooling2D(2)(x))), name="encoder")
+    code = k.Input((5,), name="code")
+    x = L.UpSampling2D(2)(L.Reshape((2, 2, 4))(L.Dense(16, activation="elu")(code)))
+    x = L.Conv2DTranspose(2, 3, strides=2, padding="same", activation="sigmoid")(x)
+    decoder = k.Model(code, x, name="decoder")
+    return k.Model(image, decoder(encoder(image)), name="autoencoder")

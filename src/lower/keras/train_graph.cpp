@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "lower/keras/metrics.h"
@@ -107,11 +108,9 @@ class StepBuilder {
   StepGraph build() {
     Tensors x = model_inputs(*b_, file_.model);
     step_.model_inputs = x.size();
-    for (size_t i = 0; i < data_.targets.size(); ++i)
-      y_true_.push_back(data_.targets[i] ? b_->input("y:" + file_.model.output_names[i], *data_.targets[i]) : Value{});
-    for (size_t i = 0; i < data_.weights.size(); ++i)
-      weight_.push_back(data_.weights[i] ? b_->input("weight:" + file_.model.output_names[i], *data_.weights[i]) : Value{});
     y_pred_ = lower_model(*b_, *step_.host, file_, x);
+    for (size_t i = 0; i < data_.targets.size(); ++i) y_true_.push_back(beside_output("y:", i, data_.targets[i]));
+    for (size_t i = 0; i < data_.weights.size(); ++i) weight_.push_back(beside_output("weight:", i, data_.weights[i]));
     step_.trainable = trainable_variables(*step_.host, *step_.graph->variables);
     samples_ = b_->size(x.at(0).value, 0);
     Value total = total_loss();
@@ -125,6 +124,18 @@ class StepBuilder {
 
  private:
   Builder::At at(const std::string& op) { return Builder::At(*b_, Origin{.path = "training", .op = op, .call = 0}); }
+
+  // An input that goes with output i: its open sizes are those of the output.
+  Value beside_output(const std::string& kind, size_t i, const std::optional<Type>& type) {
+    if (!type) return {};
+    Value v = b_->input(kind + file_.model.output_names[i], *type);
+    ValueInfo& info = step_.graph->info(v);
+    const Samples& like = step_.graph->info(y_pred_[i].value).samples;
+    for (size_t s = 0; s < like.size(); ++s)
+      for (size_t axis = 0; axis < std::min(type->dims.size(), like[s].dims.size()); ++axis)
+        if (type->dims[axis] == kUnknown) info.samples[s].dims[axis] = like[s].dims[axis];
+    return v;
+  }
 
   // Keras 2 first gives vectors beside [n, c] predictions an axis of size one.
   Value ranked(Value v, Value y_pred) {
@@ -166,8 +177,10 @@ class StepBuilder {
     for (size_t i = 0; i < compiled_.outputs; ++i) {
       if (compiled_.loss(i).is_null() || !y_true_[i]) continue;
       Value value = loss_of(i);
+      // Keras 3 weighs an output's loss by the batch size where that is known while tracing: it is not in fit.
       if (several)
-        LossTracker(rules_).update_loss(*b_, "metrics/" + loss_name(file_, i), detached(value), samples_);
+        LossTracker(rules_).update_loss(*b_, "metrics/" + loss_name(file_, i), detached(value),
+                                        file_.keras3 ? Int(1) : samples_);
       if (auto w = compiled_.weight(i); w && *w != 1.0) value = b_->mul(value, *w);
       parts.push_back(value);
     }
