@@ -8,7 +8,7 @@ import os
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -63,7 +63,7 @@ def save_module(model: nn.Module, path: str | os.PathLike) -> None:
     _core.save_variables(source.path, source.which(), values, os.fspath(path))
 
 
-def build(converted: dict) -> nn.Module:
+def build(converted: Mapping[str, Any]) -> nn.Module:
     """An instance of the generated class whose parameters and buffers are the tensors given (shared, not copied)."""
     cls = class_of(converted["source"], converted["class_name"])
     with torch.device("meta"):
