@@ -77,6 +77,18 @@ Outputs batch_norm(Sampled a) {
   return same_as_first(a);
 }
 
+// group_norm(input, num_groups, weight, bias, eps, cudnn_enabled)
+Outputs group_norm(Sampled a) {
+  const Dims& x = tensor(a[0]).dims;
+  const int64_t groups = integer(a[1]);
+  if (x.size() < 2 || groups < 1 || x[1] % groups != 0)
+    bad_shape("group_norm of an input " + shown(x) + " in " + std::to_string(groups) + " groups.");
+  for (size_t i = 2; i <= 3; ++i)
+    if (!is_none(a[i]) && tensor(a[i]).dims != Dims{x[1]})
+      bad_shape("group_norm of an input " + shown(x) + " with a parameter " + shown(tensor(a[i]).dims) + ".");
+  return same_as_first(a);
+}
+
 Outputs embedding(Sampled a) {
   const SampleTensor& w = tensor(a[0]);
   const SampleTensor& indices = tensor(a[1]);
@@ -138,6 +150,7 @@ void register_aten_shapes(ShapeRules& rules) {
   }
   rules.add("aten::batch_norm", batch_norm);
   rules.add("aten::embedding", embedding);
+  rules.add("aten::group_norm", group_norm);
   rules.add("aten::gru.input", rnn);
   rules.add("aten::index_select", index_select);
   rules.add("aten::layer_norm", layer_norm);

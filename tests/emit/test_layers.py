@@ -37,6 +37,7 @@ LAYERS = {
     "batch_norm_plain": over(IMAGE, lambda L: L.BatchNormalization(center=False, scale=False), lambda L: L.Dense(2)),
     "batch_norm_3": over(SEQUENCE, lambda L: L.BatchNormalization(momentum=0.9)),
     "batch_norm_axis1": over(IMAGE, lambda L: L.BatchNormalization(axis=1)),
+    "group_norm": over(IMAGE, lambda L: L.GroupNormalization(2, scale=False), lambda L: L.GroupNormalization(4)),
     "layer_norm": over(SEQUENCE, lambda L: L.LayerNormalization(center=False)),
     "layer_norm_axes": over(IMAGE, lambda L: L.LayerNormalization(axis=[1, 2])),
     "max_pool_same": over(IMAGE, lambda L: L.MaxPooling2D(3, 2, padding="same")),

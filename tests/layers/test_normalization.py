@@ -1,4 +1,4 @@
-"""BatchNormalization and LayerNormalization: values, gradients, and the statistics that training leaves."""
+"""Batch-, Layer- and GroupNormalization: values, gradients, and the statistics that training leaves."""
 
 import numpy as np
 import pytest
@@ -108,3 +108,43 @@ def test_layer_normalization_of_unsorted_axes():
 @pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
 def test_rms_scaling(axis):
     same_as_keras(outputs_of((5, 4), lambda k: k.layers.LayerNormalization(axis=axis, rms_scaling=True)))
+
+
+@both
+@pytest.mark.parametrize(
+    "shape, axis",
+    [
+        ((4,), -1),
+        ((5, 4), -1),
+        ((3, 5, 4), -1),
+        ((None, None, 4), -1),
+        ((4, 3, 5), 1),
+        ((3, 4, 5), -2),
+        ((2, 3, 5, 4), 4),
+    ],
+    ids=str,
+)
+def test_group_normalization(module, shape, axis):
+    options = [
+        {"groups": 2},
+        {"groups": 1, "center": False},
+        {"groups": -1, "scale": False, "epsilon": 0.1},
+        {"groups": 4, "scale": False, "center": False},
+    ]
+    same_as_keras(
+        outputs_of(shape, *[lambda k, o=o: k.layers.GroupNormalization(axis=axis, **o) for o in options]),
+        module=module,
+    )
+
+
+def test_group_normalization_passes_the_mask_on():
+    x = np.random.default_rng(0).normal(size=(3, 5, 4))
+    x[0, 3:] = 0
+    x[2, 1] = 0
+
+    def build(k):
+        i = k.Input((5, 4))
+        y = k.layers.GroupNormalization(groups=2)(k.layers.Masking()(i))
+        return k.Model(i, [y, k.layers.GlobalAveragePooling1D()(y)])
+
+    same_as_keras(build, inputs=[x])

@@ -1,5 +1,5 @@
-// BatchNormalization and LayerNormalization. Formulas are in lower/math/normalization.h; which rule the moving variance
-// follows is in the canonical config.
+// BatchNormalization, GroupNormalization and LayerNormalization. Formulas are in lower/math/normalization.h; which rule
+// the moving variance follows is in the canonical config.
 #include "lower/math/normalization.h"
 
 #include <algorithm>
@@ -137,6 +137,28 @@ Tensors batch_normalization(Layer& l, const Call& call) {
   return l.keep_mask(call, b.cast(y, l.compute_dtype()));
 }
 
+Tensors group_normalization(Layer& l, const Call& call) {
+  l.expect_config({"groups", "axis", "epsilon", "center", "scale"});
+  Builder& b = l.b;
+  Value x = call.one().value;
+  const int64_t axis = math::axis_of(b, x, l.integer("axis", -1)), channels = b.dims(x)[static_cast<size_t>(axis)];
+  int64_t groups = l.integer("groups", 32);
+  if (groups == -1) groups = channels;  // each channel by itself
+  if (axis == 0 || channels == kUnknown || groups < 1 || channels % groups != 0)
+    b.fail(ErrorKind::Mismatch, "axis " + std::to_string(axis) + " of an input of shape " + to_string(b.dims(x)) +
+                                    " cannot be cut into " + std::to_string(groups) + " groups.");
+  // Keras 3 ignores the mask. Keras 2 broadcasts it against the input, which fits only by chance.
+  if (!l.host().keras3 && (call.one().mask || call.arg(1, "mask").value))
+    b.fail(ErrorKind::Unsupported, "under a mask it has no lowering for files of Keras 2.");
+  const DType wide = wide_dtype(b.dtype(x));
+  auto weight = [&](const char* name) { return b.cast(l.weight(name, {channels}, true, /*autocast=*/false), wide); };
+  Value gamma, beta;
+  if (l.flag("scale", true)) gamma = weight("gamma");
+  if (l.flag("center", true)) beta = weight("beta");
+  Value y = math::group_norm(b, to_axis1(b, b.cast(x, wide), axis), groups, gamma, beta, l.number("epsilon", 1e-3));
+  return l.keep_mask(call, b.cast(from_axis1(b, y, axis), l.compute_dtype()));
+}
+
 Tensors layer_normalization(Layer& l, const Call& call) {
   l.expect_config({"axis", "epsilon", "center", "scale", "rms_scaling"});
   Builder& b = l.b;
@@ -170,6 +192,7 @@ Tensors layer_normalization(Layer& l, const Call& call) {
 
 void register_normalization(Registry& r) {
   r.layer("BatchNormalization", batch_normalization);
+  r.layer("GroupNormalization", group_normalization);
   r.layer("LayerNormalization", layer_normalization);
 }
 

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "lower/math/elementwise.h"
+#include "lower/math/layout.h"
 
 namespace midstream::math {
 namespace {
@@ -76,6 +77,15 @@ Value layer_norm(Builder& b, Value x, const std::vector<int64_t>& axes, Value ga
   optional_arg(args, "bias", beta);
   args.push_back({"eps", epsilon});
   return b.permute(b.call("aten::layer_norm", std::move(args)), inverse_of(perm));
+}
+
+Value group_norm(Builder& b, Value x_ncs, int64_t groups, Value gamma, Value beta, double epsilon) {
+  Args args{{"input", x_ncs}, {"num_groups", groups}};
+  optional_arg(args, "weight", gamma);
+  if (gamma) optional_arg(args, "bias", beta);  // aten's backward fails for an offset without a factor (torch 2.13)
+  args.push_back({"eps", epsilon});
+  Value y = b.call("aten::group_norm", std::move(args));
+  return beta && !gamma ? bias_add(b, y, beta, Layout::ChannelsFirst) : y;
 }
 
 Value variance_scaling(Builder& b, Value x, const std::vector<int64_t>& axes, Value gamma, double epsilon) {

@@ -32,6 +32,8 @@ Value batch_norm_inference(Builder& b, Value x_ncs, Value gamma, Value beta, Val
 
 // Over `axes` (sorted, positive); gamma and beta have the sizes of these axes, or are null.
 Value layer_norm(Builder& b, Value x, const std::vector<int64_t>& axes, Value gamma, Value beta, double epsilon);
+// The channels (axis 1) in groups of neighbours, each over its pixels; gamma and beta [channels] may be null.
+Value group_norm(Builder& b, Value x_ncs, int64_t groups, Value gamma, Value beta, double epsilon);
 // x * gamma / sqrt(variance + epsilon): what Keras calls rms_scaling (the mean is not subtracted).
 Value variance_scaling(Builder& b, Value x, const std::vector<int64_t>& axes, Value gamma, double epsilon);
 
