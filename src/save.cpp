@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -31,24 +32,57 @@ Array as_in_file(const keras::File& file, const Variable& v, Array array) {
   return array;
 }
 
-// Places for the optimizer of a file that had none, as Keras 3 lays them out: optimizer/vars/0, 1, ...
-void add_fresh_optimizer(Run& run, NamedArrays& arrays) {
+bool is_legacy(const nlohmann::json& optimizer) { return optimizer.at("config").value("rules", "") == "optimizer_v2"; }
+
+// Has the run slots that its file has no places for: was the model compiled, but never trained, when it was saved?
+// OptimizerV2 stays as it is in a .keras archive, where Keras never keeps it.
+bool has_new_slots(Run& run) {
+  const keras::File& file = run.file();
+  if (!run.can_train() || run.iterations() == 0) return false;
+  const auto& optimizer = file.compile.at("optimizer");
+  if (file.format == ".keras" && is_legacy(optimizer)) return false;
+  for (const Variable& v : *run.variables().variables())
+    if (v.role == Role::Slot && !v.source.empty()) return false;
+  return true;
+}
+
+// The optimizer in the order in which Keras reads it, at places as Keras names them: optimizer/vars/0, 1, ... in an
+// archive, anything that "weight_names" lists in an .h5 file. Returns that list.
+std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
   const keras::File& file = run.file();
   const auto& table = *run.variables().variables();
-  size_t next = 0;
-  auto add = [&](const std::string& variable, bool required) {
-    if (!table.find(variable)) {
-      if (required) throw Error(ErrorKind::Internal, variable, "is no variable of the optimizer.");
-      return;
-    }
-    arrays.emplace_back(fmt::format("/optimizer/vars/{}", next++), source_array(run, table.index_of(variable)));
-  };
-  add("optimizer/iteration", true);
-  add("optimizer/learning_rate", false);
   const auto& optimizer = file.compile.at("optimizer");
-  for (const auto& slots : keras::slot_runs(optimizer.at("class_name"), optimizer.at("config")))
-    for (const std::string& weight : run.trainable())
-      for (const std::string& slot : slots) add(run.slot_name(weight, slot), true);
+  const std::string group = "/optimizer_weights/";
+  std::string counter = is_legacy(optimizer) ? "iter:0" : "iteration:0";
+  if (const Variable* v = table.find("optimizer/iteration"); v && v->source.starts_with(group))
+    counter = v->source.substr(group.size());
+  const std::string prefix = counter.substr(0, counter.rfind('/') + 1);
+  std::vector<std::string> names;
+  auto add = [&](const std::string& variable, const std::string& name) {
+    if (!table.find(variable)) throw Error(ErrorKind::Internal, variable, "is no variable of the optimizer.");
+    const std::string place =
+        file.format == ".keras" ? fmt::format("/optimizer/vars/{}", names.size()) : group + name;
+    names.push_back(name);
+    const size_t index = table.index_of(variable);
+    arrays.emplace_back(place, as_in_file(file, table.at(index), source_array(run, index)));
+  };
+  add("optimizer/iteration", counter);
+  if (file.keras3 && table.find("optimizer/learning_rate")) add("optimizer/learning_rate", prefix + "learning_rate");
+  auto add_slot = [&](const std::string& weight, const std::string& slot) {
+    std::string name = weight + "_" + slot;
+    std::replace(name.begin(), name.end(), '/', '_');
+    add(run.slot_name(weight, slot), prefix + name);
+  };
+  for (const auto& slots : keras::slot_runs(optimizer.at("class_name"), optimizer.at("config"))) {
+    if (is_legacy(optimizer)) {
+      for (const std::string& slot : slots)
+        for (const std::string& weight : run.trainable()) add_slot(weight, slot);
+    } else {
+      for (const std::string& weight : run.trainable())
+        for (const std::string& slot : slots) add_slot(weight, slot);
+    }
+  }
+  return names;
 }
 
 // ".h5" for all names of HDF5 files.
@@ -89,20 +123,19 @@ void save(Run& run, const std::string& path) {
   check_destination(run, path);
   const keras::File& file = run.file();
   NamedArrays arrays;
-  bool has_optimizer = false;
+  const bool new_slots = has_new_slots(run);
   const auto& table = *run.variables().variables();
   for (size_t i = 0; i < table.size(); ++i) {
     const Variable& v = table.at(i);
-    if (v.source.empty()) continue;
-    has_optimizer |= v.role == Role::Slot || v.role == Role::Step;
+    if (v.source.empty() || (new_slots && v.role == Role::Step)) continue;
     arrays.emplace_back(v.source, as_in_file(file, v, source_array(run, i)));
   }
-  if (!has_optimizer && file.keras3 && file.format == ".keras" && run.can_train() && run.iterations() > 0)
-    add_fresh_optimizer(run, arrays);
+  std::vector<std::string> optimizer;
+  if (new_slots) optimizer = add_new_optimizer(run, arrays);
   if (file.format == ".keras")
     write_keras(file.path, arrays, path);
   else
-    write_keras_h5(file.path, arrays, path);
+    write_keras_h5(file.path, arrays, path, optimizer);
 }
 
 void save_variables(const std::string& source, const OpenOptions& which,
@@ -123,7 +156,8 @@ void save_variables(const std::string& source, const OpenOptions& which,
   }
   if (!is_keras_file(source)) return write_tensorflow(source, arrays, path);
   check_kind(ending_of(source), path);
-  (ending_of(source) == ".keras" ? write_keras : write_keras_h5)(source, arrays, path);
+  if (ending_of(source) == ".keras") return write_keras(source, arrays, path);
+  write_keras_h5(source, arrays, path);
 }
 
 }  // namespace midstream

@@ -33,15 +33,45 @@ def save(what: Run | nn.Module, path: str | os.PathLike) -> None:
         save_module(what, path)
 
 
+class _Lookup(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight, indices):
+        ctx.save_for_backward(indices)
+        ctx.size = weight.shape
+        return nn.functional.embedding(indices, weight)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (indices,) = ctx.saved_tensors
+        # torch adds sparse tensors with contiguous values by merging equal rows where they happen to meet; of others it
+        # keeps all entries, and a table may be looked up several times.
+        rows, width = indices.numel(), ctx.size[1]
+        values = gradient.new_empty(rows, width + 1)[:, :width].copy_(gradient.reshape(rows, width))
+        return torch.sparse_coo_tensor(indices.reshape(1, rows), values, ctx.size, check_invariants=False), None
+
+
+class OccurrenceEmbedding(nn.Embedding):
+    """nn.Embedding whose weight's gradient is sparse, an entry for each index."""
+
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        return _Lookup.apply(self.weight, indices)
+
+
 class Optimizer(torch.optim.Optimizer):
     """Keras' optimizer of the file, with its slots and its step, as a torch.optim.Optimizer.
 
-    step() applies Keras' rule to the .grad of the model's parameters. Rate, decay and clipping are the file's; the rate can
-    be set through `lr` of the parameter group where the file has no schedule.
+    step() applies Keras' rule to the .grad of the model's parameters. Rate, decay and clipping are the file's; the rate
+    can be set through `lr` of the parameter group where the file has no schedule.
+
+    Keras 3 treats every occurrence of an embedding's row by itself, which a dense gradient has forgotten: from here on
+    the model's nn.Embedding give sparse gradients, an entry for each occurrence.
     """
 
     def __init__(self, run: Run):
         self._run = run
+        for module in run.model.modules():
+            if isinstance(module, nn.Embedding):
+                module.__class__ = OccurrenceEmbedding
         by_variable = {v: k for k, v in run.model.midstream_variables.items()}
         parameters = dict(run.model.named_parameters())
         self._ordered = [parameters.get(by_variable.get(name)) for name in run.core.trainable()]

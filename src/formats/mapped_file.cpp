@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/mapping.h"
 
 namespace midstream {
 namespace {
@@ -56,7 +57,7 @@ SharedBytes map_file(const std::string& path) {
   // Writable but private: a tensor over the map may be trained in place, page by page copied by the kernel.
   void* address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, d.fd, 0);
   if (address == MAP_FAILED) fail(path, "cannot be mapped");
-  std::shared_ptr<const void> owner(address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  std::shared_ptr<const void> owner(static_cast<const void*>(address), Unmap{size});
   return {{static_cast<const std::byte*>(address), size}, std::move(owner)};
 }
 

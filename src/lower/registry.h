@@ -47,11 +47,15 @@ struct Registry {
   Table<keras::ConstraintFn> constraints{"keras.constraints"};
   Table<tensorflow::OpEntry> tf_ops{"tf"};
 
+  // Cells, which stand inside RNN and are no layers of their own here.
+  std::set<std::string> cells;
   // Layers whose inputs are not cast to the compute dtype (Keras' autocast = False): what takes indices.
   std::set<std::string> keeps_input_dtype;
   // Layers that hand their activity regularizer to their inner layers. Keras 3 leaves it at that, Keras 2 applies it to
   // the layer's own outputs as well.
   std::set<std::string> inner_activity_losses;
+  // Layers that take the masks off their inputs in Keras 3: what is called after them does not see a mask there.
+  std::set<std::string> clears_masks;
 
   void layer(const std::string& name, keras::LayerFn fn) { layers.add(name, std::move(fn)); }
   void tf(const std::string& name, tensorflow::OpFn fn, std::vector<std::string> outputs = {}) {

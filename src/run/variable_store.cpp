@@ -3,22 +3,43 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "base/error.h"
+#include "base/mapping.h"
 #include "libtorch/convert.h"
 
 namespace midstream {
 namespace {
 
+bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
+
+// A copy of an array in the file, of which only a piece is in memory twice at any time.
+at::Tensor copied(const Array& from) {
+  constexpr size_t kPiece = size_t{8} << 20;
+  at::Tensor to = at::empty(from.shape(), at::TensorOptions().dtype(to_scalar_type(from.dtype())));
+  auto* target = static_cast<std::byte*>(to.mutable_data_ptr());
+  for (size_t at = 0; at < from.nbytes(); at += kPiece) {
+    const size_t n = std::min(kPiece, from.nbytes() - at);
+    std::memcpy(target + at, from.bytes() + at, n);
+    release_pages(from.bytes() + at, n, from.owner());
+  }
+  return to;
+}
+
 // A stored tensor must be dense and aligned, because it is trained in place. A view that only permutes the file's bytes
 // is; kernels of convolutions are repacked once, into the layout that PyTorch's channels_last kernels want.
-at::Tensor settle(at::Tensor t) {
-  bool aligned = reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
+at::Tensor settle(const Variable& v) {
+  at::Tensor t = midstream::apply(v.stored_as, to_tensor(v.initial));
   if (t.dim() == 4) {
     at::Tensor packed = t.contiguous(at::MemoryFormat::ChannelsLast);
-    return packed.is_alias_of(t) ? packed.clone() : packed;
+    if (packed.is_alias_of(t)) packed = packed.clone();
+    release_pages(v.initial.bytes(), v.initial.nbytes(), v.initial.owner());
+    return packed;
   }
-  if (!t.is_non_overlapping_and_dense() || !aligned) return t.clone(at::MemoryFormat::Preserve);
-  return t;
+  if (!is_aligned(t.const_data_ptr())) t = midstream::apply(v.stored_as, copied(v.initial));
+  return t.is_non_overlapping_and_dense() ? t : t.clone(at::MemoryFormat::Preserve);
 }
 
 at::Tensor make(const Variable& v) {
@@ -31,7 +52,7 @@ at::Tensor make(const Variable& v) {
       throw Error(ErrorKind::Mismatch, v.name,
                   "the file's array is " + std::string(to_string(v.initial.dtype())) + to_string(v.initial.shape()) +
                       ", but the model wants " + std::string(to_string(v.dtype)) + to_string(v.source_dims) + ".");
-    t = settle(midstream::apply(v.stored_as, to_tensor(v.initial)));
+    t = settle(v);
   }
   if (v.trainable) t.set_requires_grad(true);
   return t;

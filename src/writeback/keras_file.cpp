@@ -38,9 +38,11 @@ std::optional<std::vector<ByteRange>> places(const H5File& file, const NamedArra
   return out;
 }
 
-std::vector<std::byte> rewritten(const H5File& file, const NamedArrays& arrays) {
+std::vector<std::byte> rewritten(const H5File& file, const NamedArrays& arrays,
+                                 const std::vector<std::string>& optimizer = {}) {
   H5Writer writer(file);
   for (const auto& [place, array] : arrays) writer.write(place, array);
+  if (!optimizer.empty()) writer.set_attribute("/optimizer_weights", "weight_names", optimizer);
   return writer.finish();
 }
 
@@ -64,11 +66,12 @@ void write_keras(const std::string& source, const NamedArrays& arrays, const std
   edit.write(path);
 }
 
-void write_keras_h5(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+void write_keras_h5(const std::string& source, const NamedArrays& arrays, const std::string& path,
+                    const std::vector<std::string>& optimizer) {
   H5File file = H5File::open(source);
   auto where = places(file, arrays);
   if (!where) {
-    atomic_write(path, rewritten(file, arrays));
+    atomic_write(path, rewritten(file, arrays, optimizer));
     return;
   }
   SharedBytes image = file.image();

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-
 from helpers import models
+
 from emit.emitted import emitted_text, flat, same_as_keras
 
 TOKENS = np.array(

@@ -123,19 +123,19 @@ def compare_mode(
     model = load_model(module, path)
     fed = [tf.convert_to_tensor(x) for x in inputs]
     with tf.GradientTape(persistent=True) as tape:
-        for x in fed:
-            if x.dtype.is_floating:
-                tape.watch(x)
+        watched = [x for x in fed if x.dtype.is_floating and input_gradients]
+        for x in watched:
+            tape.watch(x)
         theirs = tf.nest.flatten(model(structure_like(model, fed), training=training))
         cotangents = [rng.normal(size=y.shape).astype(y.dtype.as_numpy_dtype) for y in theirs]
         total = tf.add_n([tf.reduce_sum(y * c) for y, c in zip(theirs, cotangents, strict=True)])
     variables = list(model.trainable_variables)
     values = [v.value if hasattr(v, "path") else v for v in variables]
     their_parameter_gradients = [
-        as_array_or_zeros(g, v) for g, v in zip(tape.gradient(total, values), values, strict=True)
+        as_array_or_zeros(g, v) for g, v in zip(tape.gradient(total, values) if values else [], values, strict=True)
     ]
     their_input_gradients = [
-        as_array_or_zeros(tape.gradient(total, x), x) if x.dtype.is_floating else None for x in fed
+        as_array_or_zeros(tape.gradient(total, x), x) if any(x is w for w in watched) else None for x in fed
     ]
     del tape
 

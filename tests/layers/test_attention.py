@@ -131,6 +131,22 @@ def test_attention_mask_and_the_inputs_masks():
 
 
 @MODULES
+def test_what_comes_after_attention_in_a_masked_model(module):
+    """Keras 3 takes the mask off what it attends to: the sum and the next block do not see it there."""
+
+    def build(k):
+        a = k.Input((STEPS,), dtype="int32")
+        x = k.layers.Embedding(7, FEATURES, mask_zero=True)(a)
+        for _ in range(2):
+            x = k.layers.Add()([x, attention(k)(x, x)])
+            x = k.layers.LayerNormalization()(x)
+        late = k.layers.LSTM(3)(x)
+        return k.Model(a, [late, k.layers.GlobalAveragePooling1D()(x)])
+
+    same_as_keras(build, module=module, inputs=[words()])
+
+
+@MODULES
 @pytest.mark.parametrize("axes", [None, (1,), (2,), (1, 2)], ids=str)
 @pytest.mark.parametrize("scores", [False, True])
 def test_several_axes(module, axes, scores):

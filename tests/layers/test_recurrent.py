@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers.layers import same_as_keras, save
-from helpers.oracle import floatx, keras, load_model, tf_keras
+from helpers.oracle import floatx, keras, load_model, tf, tf_keras
 
 from layers.sequences import BATCH, FEATURES, STEPS, normal, on_words, padded, words
 from layers.several import outputs_of
@@ -239,7 +239,11 @@ def test_stacked_cells(module, masked, format):
 DROPOUT = [{"dropout": 0.3}, {"recurrent_dropout": 0.4}, {"dropout": 0.2, "recurrent_dropout": 0.3}]
 
 
-@ALL_CELLS
+# Keras 3's SimpleRNN leaves its seed out of its config: whoever loads the file draws anew.
+SEEDED = [c for c in CELLS if c != "SimpleRNN"]
+
+
+@pytest.mark.parametrize("cell", SEEDED)
 @pytest.mark.parametrize("masked", [False, True])
 def test_seeded_dropout(cell, masked):
     made = [layer(cell, seed=i, **d, **o) for i, d in enumerate(DROPOUT) for o in (OPTIONS[0], OPTIONS[3], OPTIONS[5])]
@@ -257,16 +261,15 @@ def call_after_call(module, build, inputs, modes, tmp_path, reset=False):
         save(build(module), tmp_path / "model.keras")
         theirs, ours = load_model(module, tmp_path / "model.keras"), core.open(str(tmp_path / "model.keras"))
         for training, x in zip(modes, inputs, strict=True):
-            expected = theirs(x, training=training)
+            expected = tf.nest.flatten(theirs(x, training=training))
             got = ours.forward([torch.from_numpy(x)], training)
-            expected = expected if isinstance(expected, (list, tuple)) else [expected]
             for a, b in zip(got, expected, strict=True):
                 np.testing.assert_allclose(a.detach().numpy(), np.asarray(b), rtol=1e-12, atol=1e-13)
 
 
 def test_seeded_dropout_call_after_call(tmp_path):
     """Recurrent cells draw in inference, too: the counters advance there as well."""
-    made = [layer(c, seed=i, **d) for c in CELLS for i, d in enumerate(DROPOUT)]
+    made = [layer(c, seed=i, **d) for c in SEEDED for i, d in enumerate(DROPOUT)]
     modes = [True, True, False, True, False, False, True]
     inputs = [normal(3, STEPS, FEATURES, seed=i) for i in range(len(modes))]
     call_after_call(keras, outputs_of((STEPS, FEATURES), *made), inputs, modes, tmp_path)

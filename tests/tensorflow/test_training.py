@@ -52,7 +52,7 @@ def fc_layers(corpus, tmp_path):
     return path, {"X": x}, "output", 0.01
 
 
-def convolutional(corpus, tmp_path):  # noqa: ARG001
+def convolutional(corpus, tmp_path):
     """A small net of TensorFlow's own making, frozen: convolutions in three layouts, a normalization, two products."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

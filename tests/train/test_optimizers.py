@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers.oracle import floatx, is_legacy, keras, tf, tf_keras
+from helpers.oracle import floatx, keras, tf, tf_keras
 
 from train.probe import core, normal
 
@@ -22,6 +22,9 @@ NAMES = {
     "accum_grad": "accumulated_grad",
     "accum_var": "accumulated_delta_var",
 }
+NAMES_OF = {("Adamax", "v"): "norm"}
+# Their powers are what they are in a compiled training step, where TensorFlow's graph optimizer makes them roots.
+COMPILED = ("Ftrl",)
 
 SHAPES = [(3, 4), (5,), (2, 3, 1, 2), (6, 3)]
 TABLE = 3  # the variable that gets occurrences of rows
@@ -70,16 +73,22 @@ def run_keras(rules, name, config, steps, dtype="float64"):
         else:
             variables = [tf.Variable(v, dtype=dtype, name=f"v{i}") for i, v in enumerate(values)]
         optimizer = getattr(keras_optimizer(rules), name)(**config)
+        if rules != LEGACY:
+            optimizer.build(variables)
+
+        def apply(grads):
+            pairs = zip(grads, variables, strict=True)
+            optimizer.apply_gradients([(g, v) for g, v in pairs if g is not None or module is keras])
+
+        apply = tf.function(apply) if name in COMPILED else apply
         for grads in steps:
-            pairs = [(for_keras(g, v.shape, dtype), v) for g, v in zip(grads, variables, strict=True)]
-            if is_legacy(module):
-                pairs = [(g, v) for g, v in pairs if g is not None]
-            optimizer.apply_gradients(pairs)
+            apply([for_keras(g, v.shape, dtype) for g, v in zip(grads, variables, strict=True)])
+        named = lambda slot: NAMES_OF.get((name, slot), NAMES.get(slot, slot))  # noqa: E731
         slots = {}
         for i, v in enumerate(variables):
             if rules == LEGACY:
                 for slot in optimizer.get_slot_names():
-                    slots[i, NAMES.get(slot, slot)] = optimizer.get_slot(v, slot).numpy()
+                    slots[i, named(slot)] = optimizer.get_slot(v, slot).numpy()
             else:
                 for s in optimizer.variables:
                     text = s.name if module is keras else s.name.removesuffix(":0")
@@ -87,7 +96,7 @@ def run_keras(rules, name, config, steps, dtype="float64"):
                         slots[i, text.removeprefix(f"v{i}_")] = s.numpy()
                     elif module is not keras and text.endswith(f"/v{i}"):
                         slot = text.removesuffix(f"/v{i}").rsplit("/", 1)[-1]
-                        slots[i, NAMES.get(slot, slot)] = s.numpy()
+                        slots[i, named(slot)] = s.numpy()
         return [v.numpy() for v in variables], slots
 
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "frontend/keras/model.h"
@@ -84,6 +85,10 @@ class LayerHost {
   }
   void set_current(Value variable, Value value) { current_[variable.id] = value; }
 
+  // A tensor that has lost its mask for all calls still to come (Registry::clears_masks).
+  void clear_mask(Value value) { maskless_.insert(value.id); }
+  Tensor as_it_is_now(Tensor t) const { return maskless_.contains(t.value.id) ? Tensor{t.value, {}} : t; }
+
   // The training flag that a layer sees: the graph's, unless a call in the file says training=True or False.
   Value training(Builder& b);
   class TrainingOverride {
@@ -109,6 +114,7 @@ class LayerHost {
   std::unordered_map<std::string, LayerRecord*> by_path_;
   std::vector<LayerRecord*> roots_;
   std::unordered_map<int32_t, Value> current_;
+  std::unordered_set<int32_t> maskless_;
   std::vector<Stream> streams_;  // in order of first use
   std::optional<bool> training_override_;
   std::unordered_map<std::string, std::string> file_names_;

@@ -4,6 +4,7 @@
 #include "lower/keras/config.h"
 #include "lower/keras/reduction.h"
 #include "lower/math/elementwise.h"
+#include "lower/math/layout.h"
 #include "lower/math/losses.h"
 #include "lower/registry.h"
 
@@ -54,8 +55,10 @@ Losses logarithmic_error(Builder& b, const json&, const Rules& rules, Value t, V
   return {b.mean(b.square(b.sub(log(p), log(b.cast(t, b.dtype(p))))), {-1}), {}};
 }
 
-Losses huber(Builder& b, const json& config, const Rules&, Value t, Value p) {
-  return {b.mean(math::huber(b, b.cast(t, b.dtype(p)), p, number(config, "delta", 1.0)), {-1}), {}};
+Losses huber(Builder& b, const json& config, const Rules& rules, Value t, Value p) {
+  double delta = number(config, "delta", 1.0);
+  if (rules.float32_delta) delta = math::through_float32(b, p, delta);
+  return {b.mean(math::huber(b, b.cast(t, b.dtype(p)), p, delta), {-1}), {}};
 }
 
 Losses kl_divergence(Builder& b, const json&, const Rules& rules, Value t, Value p) {

@@ -1,5 +1,6 @@
 // See lower_model.h. Layers run as soon as their inputs are there, in the file's order, which is Keras' own order of
-// depth; where a layer is called more than once, exactly in the order in which Keras calls them.
+// depth; where it matters which call comes first (a layer is called more than once, or takes masks off its inputs),
+// exactly in the order in which Keras calls them.
 #include "lower/keras/lower_model.h"
 
 #include <fmt/format.h>
@@ -23,6 +24,7 @@ using Known = std::map<std::pair<std::string, int>, Tensors>;  // layer, node ->
 
 struct ArgReader {
   const Known& known;
+  const LayerHost& host;
   bool ready = true;
 
   void tensors(const CallArg& arg, Tensors& out) {
@@ -34,7 +36,7 @@ struct ArgReader {
         throw Error(ErrorKind::Mismatch, ref->layer,
                     fmt::format("its output {} is used, but it has {} output(s).", ref->tensor, it->second.size()));
       } else {
-        out.push_back(it->second[static_cast<size_t>(ref->tensor)]);
+        out.push_back(host.as_it_is_now(it->second[static_cast<size_t>(ref->tensor)]));
       }
     } else if (auto* list = std::get_if<std::vector<CallArg>>(&arg.value)) {
       for (const CallArg& item : *list) tensors(item, out);
@@ -92,10 +94,11 @@ class ModelLowering {
     Known known;
     for (size_t i = 0; i < model.inputs.size(); ++i)
       known[{model.inputs[i].layer, model.inputs[i].node}] = {as_declared(model, i, inputs.at(i))};
-    const bool shared =
-        std::any_of(model.layers.begin(), model.layers.end(), [](auto& l) { return l.calls.size() > 1; });
+    const bool ordered = std::any_of(model.layers.begin(), model.layers.end(), [&](const SourceLayer& l) {
+      return l.calls.size() > 1 || (host_.keras3 && registry().clears_masks.contains(l.class_name));
+    });
     std::vector<size_t> done(model.layers.size(), 0);
-    if (shared) {
+    if (ordered) {
       for (const CallIndex& call : call_order(model)) try_call(model.layers[call.layer], prefix, call.node, known);
       return outputs(model, known);
     }
@@ -114,7 +117,7 @@ class ModelLowering {
 
  private:
   bool try_call(const SourceLayer& layer, const std::string& prefix, int node, Known& known) {
-    ArgReader reader{known};
+    ArgReader reader{known, host_};
     Call call = reader.read(layer.calls[static_cast<size_t>(node)]);
     if (!reader.ready) return false;
     const std::string path = joined(prefix, layer.name);
@@ -164,7 +167,7 @@ class ModelLowering {
   }
 
   Tensors outputs(const Model& model, const Known& known) {
-    ArgReader reader{known};
+    ArgReader reader{known, host_};
     Tensors out;
     for (const TensorRef& ref : model.outputs) reader.tensors({ref}, out);
     if (!reader.ready)

@@ -179,6 +179,8 @@ Tensors multi_head_attention(Layer& l, const Call& call) {
   Ints joined = b.sizes(attended);
   joined.resize(joined.size() - 2);
   joined.push_back(heads * value_dim);
+  if (l.host().keras3)
+    for (Value v : {in.query, in.key, in.value}) l.host().clear_mask(v);
   Tensors result{{project(l, "attention_output", "output_dense", b.reshape(attended, joined), {heads, value_dim}, out),
                   in.output_mask}};
   if (in.return_scores) result.push_back({returned_scores(b, weights, q, k, axes), {}});
@@ -190,6 +192,7 @@ Tensors multi_head_attention(Layer& l, const Call& call) {
 void register_multi_head_attention(Registry& r) {
   r.layer("MultiHeadAttention", multi_head_attention);
   r.inner_activity_losses.insert("MultiHeadAttention");
+  r.clears_masks.insert("MultiHeadAttention");
 }
 
 }  // namespace midstream::keras

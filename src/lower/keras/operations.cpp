@@ -137,6 +137,12 @@ Tensors power(Layer& l, const Call& call) {
            {}}};
 }
 
+Tensors convert_to_tensor(Layer& l, const Call& call) {
+  l.expect_config({"dtype", "sparse", "ragged"});
+  const auto dtype = parse_dtype(l.text("dtype"));
+  return {{dtype ? l.b.cast(call.one().value, *dtype) : call.one().value, {}}};
+}
+
 Tensors cast(Layer& l, const Call& call) {
   // The entry "dtype" of an operation is its own, not a policy.
   const auto dtype = parse_dtype(l.text("dtype"));
@@ -215,6 +221,7 @@ void register_elementwise(Registry& r) {
   for (const auto& [name, function] : activations) add(name, activation(function));
   add("Clip", clip);
   add("Cast", cast);
+  add("ConvertToTensor", convert_to_tensor);
   add("Where", where);
 }
 

@@ -56,7 +56,8 @@ Optimizer::Optimizer(const json& description, const Rules& rules, const Dialect&
     // Hyperparameters of legacy optimizers are float32 variables.
     if (legacy_) learning_rate_ = through_float32(learning_rate_);
   }
-  decay_ = through_float32(number(config_, "decay", 0));
+  // Legacy Nadam has an entry of this name that is about its momentum.
+  decay_ = legacy_ && class_name_ == "Nadam" ? 0 : through_float32(number(config_, "decay", 0));
   weight_decay_ = through_float32(number(config_, "weight_decay", 0));
   clip_norm_ = number(config_, "clipnorm", 0);
   clip_value_ = number(config_, "clipvalue", 0);

@@ -96,31 +96,45 @@ class Adamax final : public AdamFamily {
   std::vector<SlotSpec> slots() const override { return {{"momentum"}, {"norm"}}; }
 
   Prepared prepare(Builder& b, Value learning_rate, Value step, const Values&, DType dtype) const override {
-    Value t = step_after(b, step, 1, dtype);
-    return {{b.cast(learning_rate, dtype), b.rsub(1.0, power(b, through_float32(beta_1), t))}, {}};
+    Value t = step_after(b, step, 1, dtype), lr = b.cast(learning_rate, dtype);
+    Value left = b.rsub(1.0, power(b, through_float32(beta_1), t));
+    return {{lr, left, b.div(lr, left)}, {}};
   }
 
   Update apply(Builder& b, const Values& p, Value variable, const Gradient& g, const Values& s) const override {
-    bool two_steps = era != Era::Keras3 && g.is_slices();
+    bool two_steps = era == Era::Keras2 && g.is_slices();
     Value sum = dense(b, variable, g);
+    if (era == Era::Legacy) return legacy(b, p, variable, g, sum, s);
     Value m = moved(b, s[0], sum, 1.0 - beta_1, two_steps);
     Value size = merged_gradients ? b.abs(sum) : dense(b, variable, g, b.abs(g.values));
     Value u = b.call("aten::maximum", {{"self", b.mul(s[1], beta_2)}, {"other", size}});
     Value step = b.div(b.mul(m, p[0]), b.mul(b.add(u, epsilon), p[1]));
     return {b.sub(variable, step), {m, u}};
   }
+
+ private:
+  // ApplyAdaMax; rows that no index names stay as they are.
+  Update legacy(Builder& b, const Values& p, Value variable, const Gradient& g, Value sum, const Values& s) const {
+    Value m = g.is_slices() ? mixed(b, s[0], sum, beta_1) : moved(b, s[0], sum, 1.0 - beta_1, false);
+    Value u = b.call("aten::maximum", {{"self", b.mul(s[1], beta_2)}, {"other", b.abs(sum)}});
+    Value after = b.sub(variable, b.mul(b.div(m, b.add(u, epsilon)), p[2]));
+    return {only_hit_rows(b, g, after, variable), {only_hit_rows(b, g, m, s[0]), only_hit_rows(b, g, u, s[1])}};
+  }
 };
 
 class Nadam final : public AdamFamily {
  public:
-  using AdamFamily::AdamFamily;
+  explicit Nadam(const json& config) : AdamFamily(config), schedule_decay(number(config, "decay", 0.004)) {}
   std::vector<SlotSpec> slots() const override { return {{"momentum"}, {"velocity"}}; }
   std::vector<SlotSpec> scalars() const override { return {{"u_product", 1.0}}; }
 
   Prepared prepare(Builder& b, Value learning_rate, Value step, const Values& scalars, DType dtype) const override {
     Value t = step_after(b, step, 1, dtype), next = step_after(b, step, 2, dtype);
     const double beta = through_float32(beta_1), decay = through_float32(0.96);
-    auto schedule = [&](double base, Value at) { return b.rsub(1.0, b.mul(power(b, base, at), 0.5)); };
+    auto schedule = [&](double base, Value at) {
+      if (era == Era::Legacy) at = b.mul(at, schedule_decay);
+      return b.rsub(1.0, b.mul(power(b, base, at), 0.5));
+    };
     Value u = b.mul(schedule(decay, t), beta), u_next = b.mul(schedule(decay, next), beta);
     // Keras 3 computes the running product from the exact 0.96 and beta, everything else from the rounded ones.
     Value product = era == Era::Keras3 ? b.mul(b.mul(scalars[0], beta_1), schedule(0.96, t)) : b.mul(scalars[0], u);
@@ -130,8 +144,9 @@ class Nadam final : public AdamFamily {
   }
 
   Update apply(Builder& b, const Values& p, Value variable, const Gradient& g, const Values& s) const override {
-    bool two_steps = era != Era::Keras3 && g.is_slices();
+    bool two_steps = era == Era::Keras2 && g.is_slices();
     Value sum = dense(b, variable, g);
+    if (era == Era::Legacy) return legacy(b, p, variable, g, sum, s);
     Value m = moved(b, s[0], sum, 1.0 - through_float32(beta_1), two_steps);
     Value v = moved(b, s[1], squares(b, variable, g, sum), 1.0 - through_float32(beta_2), two_steps);
     Value now = merged_gradients ? b.div(b.mul(sum, p[3]), p[4])
@@ -140,6 +155,18 @@ class Nadam final : public AdamFamily {
     Value v_hat = b.div(v, p[5]);
     return {b.sub(variable, b.div(b.mul(m_hat, p[0]), b.add(exact_sqrt(b, v_hat), epsilon))), {m, v}};
   }
+
+ private:
+  // The moments decay everywhere, the variable moves in the rows that an index names.
+  Update legacy(Builder& b, const Values& p, Value variable, const Gradient& g, Value sum, const Values& s) const {
+    Value m = mixed(b, s[0], sum, beta_1), v = mixed(b, s[1], b.square(sum), beta_2);
+    Value m_hat = b.add(b.mul(b.div(sum, p[4]), p[3]), b.mul(b.div(m, p[2]), p[1]));
+    Value root = exact_sqrt(b, b.div(v, p[5]));
+    Value after = b.sub(variable, b.div(b.mul(m_hat, p[0]), b.add(root, epsilon)));
+    return {only_hit_rows(b, g, after, variable), {m, v}};
+  }
+
+  const double schedule_decay;
 };
 
 template <class Rule>

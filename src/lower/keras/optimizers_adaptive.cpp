@@ -137,6 +137,7 @@ class Adadelta final : public OptimizerRule {
     Value grads = era == Era::Keras2 && gradient.is_slices()
                       ? b.add(b.add(s[0], b.mul(s[0], rho - 1.0)), share(g.values))
                       : b.add(b.mul(s[0], rho), dense(b, variable, g, share(g.values)));
+    if (era == Era::Legacy) return legacy(b, p, variable, gradient, g.values, grads, s);
     // -(rms(deltas) * g) / rms(grads)
     Value up = b.mul(at_occurrences(b, rms(s[1]), g), g.values);
     Value delta = b.neg(b.div(up, at_occurrences(b, rms(grads), g)));
@@ -146,6 +147,16 @@ class Adadelta final : public OptimizerRule {
   }
 
  private:
+  // ApplyAdadelta; rows that no index names stay as they are.
+  Update legacy(Builder& b, const Values& p, Value variable, const Gradient& gradient, Value g, Value grads,
+                const Values& s) const {
+    Value root = exact_sqrt(b, b.add(s[1], epsilon));
+    Value update = b.mul(b.mul(root, math::rsqrt(b, b.add(grads, epsilon))), g);
+    Value deltas = b.add(b.mul(s[1], rho), b.mul(b.square(update), 1.0 - rho));
+    auto hit = [&](Value now, Value old) { return only_hit_rows(b, gradient, now, old); };
+    return {hit(b.sub(variable, b.mul(update, p[0])), variable), {hit(grads, s[0]), hit(deltas, s[1])}};
+  }
+
   const Era era;
   double rho = 0, epsilon = 0;
 };

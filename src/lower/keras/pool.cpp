@@ -1,6 +1,7 @@
 // Pooling layers. Formulas are in lower/math/pool.h.
 #include "lower/math/pool.h"
 
+#include "lower/keras/host.h"
 #include "lower/keras/layout.h"
 #include "lower/math/elementwise.h"
 #include "lower/registry.h"
@@ -40,11 +41,14 @@ LayerFn global_max(size_t spatial) {
   };
 }
 
-// Steps that the mask leaves out do not count.
-Value masked_mean(Builder& b, Value x, Value mask, int64_t steps_axis, bool keepdims) {
+// Steps that the mask leaves out do not count. Where it leaves nothing both Keras give NaN; the gradients of what is left
+// out are zero in Keras 3, which selects, and NaN there in Keras 2, which multiplies.
+Value masked_mean(Layer& l, Value x, Value mask, int64_t steps_axis, bool keepdims) {
+  Builder& b = l.b;
   Value there = b.unsqueeze(b.cast(mask, DType::Bool), steps_axis == 1 ? 2 : 1);
-  Value kept = math::where_number(b, there, x, 0);
-  return b.div(b.sum(kept, {steps_axis}, keepdims), b.sum(b.cast(there, b.dtype(x)), {steps_axis}, keepdims));
+  Value ones = b.cast(there, b.dtype(x));
+  Value kept = l.host().keras3 ? math::where_number(b, there, x, 0) : b.mul(x, ones);
+  return b.div(b.sum(kept, {steps_axis}, keepdims), b.sum(ones, {steps_axis}, keepdims));
 }
 
 LayerFn global_average(size_t spatial) {
@@ -56,7 +60,7 @@ LayerFn global_average(size_t spatial) {
     const bool keepdims = l.flag("keepdims");
     Value mask = call.arg(1, "mask").value;
     if (!mask) mask = in.mask;
-    if (spatial == 1 && mask) return {{masked_mean(l.b, in.value, mask, axes[0], keepdims), {}}};
+    if (spatial == 1 && mask) return {{masked_mean(l, in.value, mask, axes[0], keepdims), {}}};
     return {{l.b.mean(in.value, axes, keepdims), {}}};
   };
 }

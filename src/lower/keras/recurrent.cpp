@@ -229,6 +229,7 @@ Value sequence_mask(Layer& l, const Call& call) {
 
 void register_recurrent(Registry& r) {
   for (const char* name : {"GRU", "LSTM", "RNN", "SimpleRNN"}) r.layer(name, recurrent);
+  r.cells = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"};
 }
 
 }  // namespace midstream::keras

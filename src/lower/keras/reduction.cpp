@@ -17,6 +17,7 @@ Rules rules_for(bool keras3, DType floatx) {
   r.weights_match_rank = true;
   r.metrics_per_sample = false;
   r.float32_factors = false;
+  r.float32_delta = true;
   return r;
 }
 

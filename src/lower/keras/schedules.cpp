@@ -120,8 +120,8 @@ Value cosine_decay_restarts(Builder& b, const json& config, Value step) {
     fraction = b.div(b.sub(fraction, before), scale);
   }
   Value factor = power(b, constant(b, m_mul), restart);
-  Value half = b.mul(times(b, factor, 0.5f), plus(b, cosine(b, times(b, fraction, pi)), 1.0f));
-  return times(b, plus(b, times(b, half, 1.0f - alpha), alpha), first);
+  Value decayed = b.mul(times(b, factor, (1.0f - alpha) * 0.5f), plus(b, cosine(b, times(b, fraction, pi)), 1.0f));
+  return times(b, plus(b, decayed, alpha), first);
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ struct Rules {
   bool weights_match_rank = false;  // Keras 2: [n] targets and weights become [n, 1] beside [n, c] predictions
   bool metrics_per_sample = true;   // Keras 3: metrics average each sample first
   bool float32_factors = true;      // Keras 3: regularizers' factors pass through float32
+  bool float32_delta = false;       // Keras 2: Huber's delta passes through float32
 };
 
 Rules rules_for(bool keras3, DType floatx);

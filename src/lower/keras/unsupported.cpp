@@ -35,7 +35,7 @@ class Search {
   }
 
   void layer(const std::string& class_name, const json& config, const std::string& path) {
-    if (!registry().layers.find(class_name)) {
+    if (!registry().layers.find(class_name) && !registry().cells.contains(class_name)) {
       note("keras." + class_name, path);
       return;
     }
