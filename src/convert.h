@@ -20,6 +20,10 @@ struct Converted {
   std::shared_ptr<VariableStore> variables;  // module.tensors names them
   NamedArrays weights;                       // state_dict key -> value
   std::string file;
+  // Of a Keras file that was compiled; empty otherwise.
+  std::string training, readme;  // training.py, and the README.md that goes with it
+  NamedArrays state;             // what state.safetensors holds
+  std::string no_training;       // why there is none, where the file would have one: one sentence
 };
 
 Converted convert(const std::string& path, const ConvertOptions& options = {});
@@ -27,7 +31,9 @@ Converted convert(const std::string& path, const ConvertOptions& options = {});
 // has the variables needs no copies of them.
 Converted convert(const Graph& graph, std::shared_ptr<VariableStore> variables, const std::string& file,
                   const ConvertOptions& options = {});
-// DIR/model.py, DIR/weights.safetensors, DIR/README.md, each written atomically.
+// The first, and how to go on training it in plain PyTorch.
+Converted convert_with_training(const std::string& path, const ConvertOptions& options = {});
+// DIR/model.py, weights.safetensors, README.md, and training.py and state.safetensors if there are, each atomically.
 void write_package(const Converted& converted, const std::string& directory);
 
 }  // namespace midstream

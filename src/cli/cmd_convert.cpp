@@ -23,11 +23,13 @@ Command add_convert(CLI::App& app) {
   sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
   sub->add_flag("--exact-random", o->exact_random, "Dropout and noise draw TensorFlow's bits");
   return [o] {
-    Converted c = convert(
+    Converted c = convert_with_training(
         o->file, {.which = {.signature = o->signature, .function = {}, .fed = {}}, .exact_random = o->exact_random});
     write_package(c, o->output);
-    fmt::print("{}: model.py (class {}, {} lines), weights.safetensors ({} tensors)\n", o->output, c.module.class_name,
-               std::count(c.module.source.begin(), c.module.source.end(), '\n'), c.weights.size());
+    fmt::print("{}: model.py (class {}, {} lines), weights.safetensors ({} tensors){}\n", o->output,
+               c.module.class_name, std::count(c.module.source.begin(), c.module.source.end(), '\n'), c.weights.size(),
+               c.training.empty() ? "" : fmt::format(", training.py, state.safetensors ({} tensors)", c.state.size()));
+    if (!c.no_training.empty()) fmt::print("No training.py: {}\n", c.no_training);
     return kDone;
   };
 }

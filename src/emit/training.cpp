@@ -38,15 +38,16 @@ std::string rate_of(const json& config, Pieces& out) {
   return "0.001";
 }
 
-Pieces pieces_of(const json& compile) {
+Pieces pieces_of(const EmittedModule& module, const json& compile, const std::vector<std::string>& differences) {
   Pieces out;
+  out.differences = differences;
   const json& optimizer = at(compile, "optimizer");
   if (at(optimizer, "class_name").is_string()) {
     out.optimizer_name = at(optimizer, "class_name").get<std::string>();
     out.rate = rate_of(at(optimizer, "config"), out);
     out.optimizer = emit::optimizer_text(out.optimizer_name, at(optimizer, "config"));
     if (out.optimizer) out.differences.insert(out.differences.end(), out.optimizer->differences.begin(), out.optimizer->differences.end());
-    if (const json& merged = at(at(optimizer, "config"), "merged_gradients"); !merged.is_boolean() || !merged.get<bool>())
+    if (at(at(optimizer, "config"), "rules") == "keras3" && module.source.find("nn.Embedding") != std::string::npos)
       out.differences.push_back("Keras 3 squares the gradient of an embedding row occurrence by occurrence, torch the sum of them.");
   }
   for (const json& loss : at(compile, "losses")) {
@@ -141,8 +142,8 @@ std::vector<EmittedTensor> emitted_state(const EmittedModule& module, const Vari
   return out;
 }
 
-std::string emit_training(const EmittedModule& module, const json& compile) {
-  const Pieces p = pieces_of(compile);
+std::string emit_training(const EmittedModule& module, const json& compile, const std::vector<std::string>& differences) {
+  const Pieces p = pieces_of(module, compile, differences);
   std::string out = docstring(module, p);
   const std::string text = loss_function(p) + optimizer_function(p) + step_function(p, compile);
   out += "\n";
@@ -156,8 +157,9 @@ std::string emit_training(const EmittedModule& module, const json& compile) {
   return out;
 }
 
-std::string emit_readme(const EmittedModule& module, const EmitOptions& options, const json& compile) {
-  const Pieces p = pieces_of(compile);
+std::string emit_readme(const EmittedModule& module, const EmitOptions& options, const json& compile,
+                        const std::vector<std::string>& differences) {
+  const Pieces p = pieces_of(module, compile, differences);
   std::string out = fmt::format("# {}\n\nConverted from {} by midstream. Nothing but torch and safetensors is needed.\n\n", module.class_name,
                                 options.source_file.empty() ? "a TensorFlow model" : "`" + options.source_file + "`" + (options.written_by.empty() ? "" : " (" + options.written_by + ")"));
   out += "| file | what it is |\n|---|---|\n| `model.py` | the model as a `torch.nn.Module` |\n| `weights.safetensors` | its weights |\n"

@@ -1,0 +1,83 @@
+"""training.py of a converted model: plain PyTorch goes on where Keras stopped, slots included."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.oracle import floatx, keras, tf_keras
+
+STEPS, RATE = 10, 2**-7  # exact in float32, which is where Keras keeps it
+RUN = """
+import numpy as np, torch
+import training
+from model import load
+
+data = np.load("data.npz")
+model = load()
+optimizer = training.make_optimizer(model)
+for step, (x, y) in enumerate(zip(data["x"], data["y"])):
+    training.train_step(model, optimizer, torch.from_numpy(x), torch.from_numpy(y), 5 + step)
+np.savez("out.npz", **{k: v.numpy() for k, v in model.state_dict().items()})
+"""
+
+
+def digits_like(k):
+    image = k.Input((6, 6, 2))
+    x = k.layers.Conv2D(3, 3, name="conv")(image)
+    x = k.layers.Dense(5, "tanh", name="hidden")(k.layers.Flatten()(x))
+    return k.Model(image, k.layers.Dense(4, "softmax", name="out")(x))
+
+
+# Torch's Adam adds epsilon at another place: that moves a step by less than a thousandth (training.py says so).
+OPTIMIZERS = {
+    "sgd": (lambda k: k.optimizers.SGD(RATE, momentum=0.9, nesterov=True), 1e-12),
+    "adam": (lambda k: k.optimizers.Adam(RATE), 1e-3 * RATE * STEPS),
+}
+
+
+@pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_plain_pytorch_goes_on(module, name, midstream, tmp_path):
+    optimizer, tolerance = OPTIMIZERS[name]
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5 + STEPS, 8, 6, 6, 2)), rng.integers(0, 4, (5 + STEPS, 8))
+    with floatx("float64"):
+        module.utils.set_random_seed(0)
+        model = digits_like(module)
+        model.compile(optimizer(module), "sparse_categorical_crossentropy")
+        for i in range(5):
+            model.train_on_batch(x[i], y[i])
+        model.save(tmp_path / "model.keras")
+        for i in range(5, 5 + STEPS):
+            model.train_on_batch(x[i], y[i])
+    midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+    np.savez(tmp_path / "out" / "data.npz", x=x[5:], y=y[5:])
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours = np.load(tmp_path / "out" / "out.npz")
+    for layer in ("conv", "hidden", "out"):
+        kernel, bias = (v.numpy() for v in model.get_layer(layer).weights)
+        kernel = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
+        np.testing.assert_allclose(ours[f"{layer}.weight"], kernel, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(ours[f"{layer}.bias"], bias, rtol=0, atol=tolerance)
+
+
+def test_what_it_leaves_out_is_said(midstream, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer="l2", bias_constraint="non_neg")]
+    )
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "model.keras")
+    midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+    for file in ("training.py", "README.md"):
+        text = (tmp_path / "out" / file).read_text()
+        assert "regularizers" in text and "Constraints" in text
+
+
+def test_a_model_that_was_never_compiled_has_none(midstream, tmp_path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
+    midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+    assert not (tmp_path / "out" / "training.py").exists()
