@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
 #include "frontend/tensorflow/source.h"
@@ -46,7 +47,20 @@ bool is_keras_file(const std::string& path) {
   return ending == ".keras" || ending == ".h5" || ending == ".hdf5";
 }
 
+// What is no TensorFlow model, and what midstream does not open yet, by the ending that it has everywhere.
+void refuse_other_kinds(const std::string& path) {
+  static const std::map<std::string, std::string> kOthers{
+      {".npy", "is an array"}, {".npz", "is an archive of arrays"}, {".safetensors", "is a file of tensors"},
+      {".pt", "is a file of PyTorch"}, {".pth", "is a file of PyTorch"}, {".onnx", "is an ONNX model"},
+      {".tflite", "is a TFLite model"}};
+  const auto other = kOthers.find(fs::path(path).extension().string());
+  if (other != kOthers.end())
+    throw Error(ErrorKind::Unsupported, path, other->second + ", which midstream does not open as a model.",
+                "Give a .keras or .h5 file, a SavedModel directory, a frozen graph or a checkpoint.");
+}
+
 std::unique_ptr<Program> open_program(const std::string& path, const OpenOptions& options) {
+  refuse_other_kinds(path);
   return is_keras_file(path) ? open_keras(path) : open_tensorflow(path, options);
 }
 

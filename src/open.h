@@ -22,5 +22,7 @@ std::unique_ptr<Program> open_program(const std::string& path, const OpenOptions
 
 // Whether the path names a Keras file (.keras, .h5, .hdf5); everything else is taken as TensorFlow's.
 bool is_keras_file(const std::string& path);
+// Throws Error(Unsupported) for what has the ending of another kind of file.
+void refuse_other_kinds(const std::string& path);
 
 }  // namespace midstream

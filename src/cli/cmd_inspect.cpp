@@ -183,6 +183,7 @@ Command add_inspect(CLI::App& app) {
   sub->add_option("FILE", *path, "A model file")->required();
   sub->add_flag("--json", *as_json, "Print JSON");
   return [path, as_json] {
+    refuse_other_kinds(*path);
     json found = is_keras_file(*path) ? inspect_keras(*path) : inspect_tensorflow(*path);
     if (*as_json)
       fmt::print("{}\n", found.dump(2));

@@ -32,7 +32,7 @@ Command add_predict(CLI::App& app) {
   sub->add_option("--data", o->data, ".npz with x, or x:<input name>");
   sub->add_option("-o,--output", o->output, ".npz for y, or y:<output name>")->required();
   sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
-  sub->add_option("--batch-size", o->batch, "Rows at a time")->capture_default_str()->check(CLI::PositiveNumber);
+  sub->add_option("--batch-size", o->batch, "Rows at a time")->capture_default_str()->check(one_or_more());
   return [o] {
     auto program = open_program(o->file, {.signature = o->signature, .function = {}, .fed = shapes_in(o->data)});
     auto results = data::predict(*program, data::read_inputs(program->forward(), o->data), o->batch);

@@ -45,6 +45,7 @@ std::string line_of(const Logs& logs) {
 }
 
 int train(Options& o) {
+  refuse_other_kinds(o.file);
   if (!is_keras_file(o.file))
     throw Error(ErrorKind::Unsupported, o.file, "holds no loss and no optimizer, only a graph.",
                 "Train it from Python: midstream.load gives a torch.nn.Module.");
@@ -86,11 +87,11 @@ Command add_train(CLI::App& app) {
   sub->add_option("FILE", o->file, "A .keras or .h5 file")->required();
   sub->add_option("--data", o->data, ".npz with x and y, optionally sample_weight")->required();
   sub->add_option("--validation", o->validation, ".npz");
-  auto* epochs = sub->add_option("--epochs", o->fit.epochs)->capture_default_str()->check(CLI::PositiveNumber);
+  auto* epochs = sub->add_option("--epochs", o->fit.epochs)->capture_default_str()->check(one_or_more());
   sub->add_option("--steps", o->fit.steps, "This many batches instead of epochs")
       ->excludes(epochs)
-      ->check(CLI::PositiveNumber);
-  sub->add_option("--batch-size", o->fit.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
+      ->check(one_or_more());
+  sub->add_option("--batch-size", o->fit.batch_size)->capture_default_str()->check(one_or_more());
   sub->add_flag("--no-shuffle", o->no_shuffle, "Batches in order, the last partial one included");
   sub->add_option("--seed", o->fit.seed, "Of the shuffling")->capture_default_str();
   sub->add_option("--random-step", o->random_step, "Where the counters of seeded random layers start")

@@ -24,8 +24,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    int code = app.exit(error);
-    return code == 0 ? cli::kDone : cli::kWrongUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::string text = error.what();
+    if (text.ends_with('.')) text.pop_back();
+    fmt::print(stderr, "midstream: {}. `midstream --help`, or --help behind a command, says what there is.\n", text);
+    return cli::kWrongUsage;
   }
   try {
     for (const auto& [name, run] : commands)

@@ -32,12 +32,25 @@ Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
     throw Error(ErrorKind::Unsupported, file_->path, "cannot be trained in another dtype than its own yet.");
   start_random_streams(options.random_step);
   variables_ = std::make_shared<VariableStore>(lowered_.graph->variables);
-  at::Device device(options.device);
+  const at::Device device = device_of(options.device);
   if (!device.is_cpu()) variables_->to(device);
   if (!options.compiled || !can_train()) return;
   wanted_targets_ = keras::wanted_targets(*file_);
   keras::restore_optimizer(*file_, *lowered_.host, *lowered_.graph->variables);
   if (!file_->compile.at("optimizer").is_null()) restore_optimizer();
+}
+
+at::Device Trainer::device_of(const std::string& name) {
+  at::Device device(at::kCPU);
+  try {
+    device = at::Device(name);
+  } catch (const c10::Error&) {
+    throw Error(ErrorKind::Usage, "device", "'" + name + "' is none that PyTorch knows.", "Give cpu or cuda.");
+  }
+  if (device.is_cuda() && !at::hasCUDA())
+    throw Error(ErrorKind::Usage, "device", "there is no " + name + " here, or this libtorch was built without it.",
+                "Give cpu.");
+  return device;
 }
 
 // The counters of seeded random layers, which no file holds, start at `step`.

@@ -15,6 +15,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+import torch
 from helpers.oracle import keras, tf_keras
 
 
@@ -259,3 +260,44 @@ def test_where_it_cannot_be_saved_is_said_before_training(midstream, data, tmp_p
     assert done.returncode in (1, 2)
     assert output.split("/")[0] in done.stderr
     assert not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("inspect", "data.npz"), "[data.npz] is an archive of arrays, which midstream does not open as a model"),
+        (("convert", "m.onnx", "-o", "out"), "[m.onnx] is an ONNX model"),
+        (("train", "m.safetensors", "--data", "data.npz", "-o", "n.keras"), "is a file of tensors"),
+    ],
+)
+def test_other_kinds_of_files_are_named(midstream, tmp_path, arguments, message):
+    np.savez(tmp_path / "data.npz", x=np.zeros(3))
+    for name in ("m.onnx", "m.safetensors"):
+        (tmp_path / name).write_bytes(b"not looked into")
+    done = midstream(*arguments, code=1)
+    assert message in done.stderr and done.stderr.startswith("midstream: ")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("train", "m.keras", "--data", "d.npz", "-o", "n.keras", "--steps", "0"), "a whole number from 1 on wanted"),
+        (("inspect",), "FILE is required"),
+        (("inspect", "m.keras", "--what"), "not expected: --what"),
+        (("fly",), "midstream: "),
+    ],
+)
+def test_wrong_usage_is_one_line(midstream, arguments, message):
+    done = midstream(*arguments, code=2)
+    assert done.stderr.startswith("midstream: ") and message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_device_that_is_not_there(midstream, root, tmp_path):
+    digits = root / "examples" / "digits"
+    for device, message in (("cuda", "there is no cuda here"), ("gpu", "'gpu' is none that PyTorch knows")):
+        arguments = ("train", digits / "digits.keras", "--data", digits / "train.npz", "-o", tmp_path / "n.keras")
+        if device == "cuda" and torch.cuda.is_available():
+            continue
+        done = midstream(*arguments, "--device", device, code=2)
+        assert message in done.stderr
+    assert not (tmp_path / "n.keras").exists()
