@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import os
+import pathlib
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -26,14 +27,16 @@ def load(
 ) -> nn.Module:
     """The model in `path` as a trainable torch.nn.Module, in eval mode, its weights loaded.
 
-    It takes and returns what the TensorFlow model did (images as [batch, height, width, channels]). Dropout is nn.Dropout
-    unless `exact_random` asks for TensorFlow's own random bits. Raises midstream.Error.
+    It takes and returns what the TensorFlow model did (images as [batch, height, width, channels]). Dropout is
+    nn.Dropout unless `exact_random` asks for TensorFlow's own random bits. Raises midstream.Error.
 
     Of a TensorFlow file it is the default signature, or `signature` (which may also name tensors of the graph: "pred",
-    "logits:0,loss:0"), or the concrete function named `function`. A frozen graph's weights are parameters. `shapes` says,
-    by input, what a file leaves open, or what it must be where a graph runs for some sizes only.
+    "logits:0,loss:0"), or the concrete function named `function`. A frozen graph's weights are parameters. `shapes`
+    says, by input, what a file leaves open, or what it must be where a graph runs for some sizes only.
     """
-    source = Source(os.path.abspath(path), signature, function, {k: list(v) for k, v in (shapes or {}).items()})
+    source = Source(
+        str(pathlib.Path(path).absolute()), signature, function, {k: list(v) for k, v in (shapes or {}).items()}
+    )
     model = build(_core.convert(source.path, source.which(), exact_random))
     model.midstream_source = source
     return model

@@ -24,8 +24,8 @@ def resume(path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0
 def save(what: Run | nn.Module, path: str | os.PathLike) -> None:
     """Writes a copy of the file that a run or a module of midstream.load came from, with the present weights.
 
-    It is the same kind of file: .keras or .h5, a SavedModel directory, a frozen graph, a checkpoint. Of a run Keras finds
-    the optimizer too and goes on; what a file holds besides a module's weights stays as it was.
+    It is the same kind of file: .keras or .h5, a SavedModel directory, a frozen graph, a checkpoint. Of a run Keras
+    finds the optimizer too and goes on; what a file holds besides a module's weights stays as it was.
     """
     if isinstance(what, Run):
         what.core.save(os.fspath(path))
@@ -131,7 +131,7 @@ class Run:
         return dict(self.core.train_step(tensors(x), tensors(y), tensors(sample_weight)))
 
     def fit(self, data, epochs: int = 1, **options) -> list[dict[str, float]]:
-        """Trains by the C++ loop. `data`: an .npz path, (x, y) arrays, or an iterable of batches (x, y[, sample_weight]).
+        """Trains by the C++ loop. `data`: an .npz path, (x, y) arrays, or an iterable of (x, y[, sample_weight]).
 
         options: batch_size, steps, shuffle, seed, validation, checkpoint_dir, checkpoint_every, resume, progress,
         class_weight (not for an iterable, which makes its own batches). Returns loss and metrics of every epoch.

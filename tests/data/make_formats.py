@@ -79,7 +79,7 @@ def make_zip():
         def write(self, data):
             return self.file.write(data)
 
-    with open(OUT / "streamed.zip", "wb") as f, zipfile.ZipFile(NoSeek(f), "w") as z:
+    with (OUT / "streamed.zip").open("wb") as f, zipfile.ZipFile(NoSeek(f), "w") as z:
         z.writestr("a.txt", "streamed a")
         z.writestr("b.txt", "streamed b" * 100, compress_type=zipfile.ZIP_DEFLATED)
 
@@ -148,7 +148,7 @@ def make_keras():
 
 def make_numpy():
     exp = {}
-    members = {k: v for k, v in arrays().items()}
+    members = dict(arrays())
     members["fortran"] = np.asfortranarray(np.arange(24, dtype="int32").reshape(2, 3, 4))
     members["big_endian"] = np.arange(3, dtype=">f8")
     members["big_endian_complex"] = np.array([1 + 2j, 3], ">c16")

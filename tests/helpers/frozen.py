@@ -45,7 +45,7 @@ def gradients_by_tf(graph_def, inputs: dict, weights: dict, variables: list[str]
 
 
 def train_by_tf(graph_def, inputs: dict, output: str, loss: Callable, weights: list[str], rate: float, steps: int):
-    """SGD over the imported graph with its constants `weights` as variables: {name: value} after `steps`, and the losses."""
+    """SGD over the imported graph, its constants `weights` variables: {name: value} after `steps`, and the losses."""
     values = {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in graph_def.node if n.name in weights}
     variables = {name: tf.Variable(value) for name, value in values.items()}
 

@@ -24,8 +24,8 @@ def run(
     run its variables as "variable:<name>".
 
     weights    by output name: sum(output * weight) is what is differentiated
-    packed     weights in PyTorch's own memory order instead of the file's: which kernel computes a product, and in which
-               order it adds, depends on that
+    packed     weights in PyTorch's own memory order instead of the file's: which kernel computes a product, and in
+               which order it adds, depends on that
     which      signature, function, shapes
     """
     import torch

@@ -42,11 +42,20 @@ def test_ranges():
 @pytest.mark.parametrize(
     "cut",
     [
-        lambda x: x[0], lambda x: x[-1, 1:], lambda x: x[:, ::2], lambda x: x[..., 1:3], lambda x: x[:, tf.newaxis, ..., 0],
-        lambda x: x[:, ::-1], lambda x: x[..., 3:0:-2], lambda x: x[:, -2:], lambda x: x[1, ..., tf.newaxis], lambda x: x[:, :-1, 1],
-        lambda x: x[:, 5:0:-1, -100:100], lambda x: x[: tf.shape(x)[0] - 1],
+        lambda x: x[0],
+        lambda x: x[-1, 1:],
+        lambda x: x[:, ::2],
+        lambda x: x[..., 1:3],
+        lambda x: x[:, tf.newaxis, ..., 0],
+        lambda x: x[:, ::-1],
+        lambda x: x[..., 3:0:-2],
+        lambda x: x[:, -2:],
+        lambda x: x[1, ..., tf.newaxis],
+        lambda x: x[:, :-1, 1],
+        lambda x: x[:, 5:0:-1, -100:100],
+        lambda x: x[: tf.shape(x)[0] - 1],
     ],
-)  # fmt: skip
+)
 def test_strided_slice(cut):
     same_as_tf(cut, X)
 

@@ -22,7 +22,8 @@ def test_inspect_saved_model(corpus, midstream):
     assert found["format"] == "SavedModel"
     assert found["unsupported"] == []
     assert found["inputs"] == [{"name": "x", "dtype": "float32", "shape": [None, 1]}]
-    assert sorted(found["signatures"]) == ["classify_x_to_y", "regress_x2_to_y3", "regress_x_to_y", "regress_x_to_y2", "serving_default"]  # fmt: skip
+    names = ["classify_x_to_y", "regress_x2_to_y3", "regress_x_to_y", "regress_x_to_y2", "serving_default"]
+    assert sorted(found["signatures"]) == names
     assert found["signatures"]["regress_x_to_y"]["inputs"][0]["dtype"] == "string"
     assert {v["name"] for v in found["variables"] if v["trainable"]} >= {"a", "b"}
     text = midstream("inspect", path).stdout

@@ -1,4 +1,4 @@
-"""Real SavedModels, checkpoints and frozen graphs of other people: TensorFlow's numbers, and gradients of their weights."""
+"""SavedModels, checkpoints and frozen graphs of other people: TensorFlow's numbers, and gradients of their weights."""
 
 import pathlib
 
@@ -49,7 +49,7 @@ def test_default_signature_and_strings(corpus):
     assert y == 4.0
     with pytest.raises(UnsupportedError, match="string"):
         run(path, {}, signature="regress_x_to_y")
-    with pytest.raises(UsageError, match="has no signature nonsense; it has .*serving_default"):
+    with pytest.raises(UsageError, match=r"has no signature nonsense; it has .*serving_default"):
         run(path, {}, signature="nonsense")
 
 

@@ -12,10 +12,39 @@ POSITIVE = np.array([[0.1, 0.5, 1.0, 2.0, 9.0]])
 UNIT = np.array([[-0.9, -0.5, 0.0, 0.3, 0.8]])
 
 EVERYWHERE = [
-    raw.Abs, raw.Atan, raw.Asinh, raw.Ceil, raw.Cos, raw.Cosh, raw.Elu, raw.Erf, raw.Erfc, raw.Exp, raw.Expm1, raw.Floor,
-    raw.Neg, raw.OnesLike, raw.Relu, raw.Relu6, raw.Rint, raw.Round, raw.Selu, raw.Sigmoid, raw.Sign, raw.Sin, raw.Sinh,
-    raw.Softplus, raw.Softsign, raw.Square, raw.Tan, raw.Tanh, raw.ZerosLike, raw.IsFinite, raw.IsNan, raw.IsInf,
-]  # fmt: skip
+    raw.Abs,
+    raw.Atan,
+    raw.Asinh,
+    raw.Ceil,
+    raw.Cos,
+    raw.Cosh,
+    raw.Elu,
+    raw.Erf,
+    raw.Erfc,
+    raw.Exp,
+    raw.Expm1,
+    raw.Floor,
+    raw.Neg,
+    raw.OnesLike,
+    raw.Relu,
+    raw.Relu6,
+    raw.Rint,
+    raw.Round,
+    raw.Selu,
+    raw.Sigmoid,
+    raw.Sign,
+    raw.Sin,
+    raw.Sinh,
+    raw.Softplus,
+    raw.Softsign,
+    raw.Square,
+    raw.Tan,
+    raw.Tanh,
+    raw.ZerosLike,
+    raw.IsFinite,
+    raw.IsNan,
+    raw.IsInf,
+]
 ABOVE_ZERO = [raw.Acosh, raw.Digamma, raw.Inv, raw.Lgamma, raw.Log, raw.Log1p, raw.Reciprocal, raw.Rsqrt, raw.Sqrt]
 INSIDE = [raw.Acos, raw.Asin, raw.Atanh, raw.Erfinv]
 
@@ -48,10 +77,25 @@ Y = np.array([[1.0, -2.0, -3.5], [2.0, 5.5, 0.75]])
 
 @pytest.mark.parametrize(
     "op",
-    [raw.AddV2, raw.Sub, raw.Mul, raw.RealDiv, raw.Maximum, raw.Minimum, raw.SquaredDifference, raw.FloorDiv, raw.FloorMod,
-     raw.Mod, raw.DivNoNan, raw.MulNoNan, raw.Xdivy, raw.Atan2, raw.TruncateMod],
+    [
+        raw.AddV2,
+        raw.Sub,
+        raw.Mul,
+        raw.RealDiv,
+        raw.Maximum,
+        raw.Minimum,
+        raw.SquaredDifference,
+        raw.FloorDiv,
+        raw.FloorMod,
+        raw.Mod,
+        raw.DivNoNan,
+        raw.MulNoNan,
+        raw.Xdivy,
+        raw.Atan2,
+        raw.TruncateMod,
+    ],
     ids=lambda op: op.__name__,
-)  # fmt: skip
+)
 def test_binary(op):
     gradient = op not in (raw.Mod, raw.TruncateMod)
     same_as_tf(lambda x, y: op(x=x, y=y), X, Y, gradient=gradient)

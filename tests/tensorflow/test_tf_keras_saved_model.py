@@ -9,7 +9,7 @@ from helpers.saved_model import function_of
 
 
 def check(build, x, tmp_path, training: bool, cancelling: dict | None = None):
-    """`cancelling`: variables whose gradient is a sum that cancels -> the layer whose outputs' gradients are added up."""
+    """`cancelling`: variables whose gradient is a sum that cancels -> the layer whose outputs' gradients are summed."""
     path = tmp_path / "model"
     with floatx("float64"):
         tf_keras.utils.set_random_seed(0)
@@ -65,9 +65,13 @@ def run_names(path, function):
 @pytest.mark.parametrize("training", [False, True])
 def test_lstm(tmp_path, training):
     check(
-        lambda k: k.Sequential([k.layers.Input((6, 4)), k.layers.LSTM(5, return_sequences=True), k.layers.GRU(3), k.layers.Dense(2)]),
-        normal(3, 6, 4), tmp_path, training,
-    )  # fmt: skip
+        lambda k: k.Sequential(
+            [k.layers.Input((6, 4)), k.layers.LSTM(5, return_sequences=True), k.layers.GRU(3), k.layers.Dense(2)]
+        ),
+        normal(3, 6, 4),
+        tmp_path,
+        training,
+    )
 
 
 def test_the_loop_is_a_loop(tmp_path):
@@ -96,8 +100,11 @@ def test_conv_and_batch_norm(tmp_path, training):
                 k.layers.Dense(2),
             ]
         ),
-        normal(5, 9, 8, 3), tmp_path, training, {"conv2d/bias": 0},
-    )  # fmt: skip
+        normal(5, 9, 8, 3),
+        tmp_path,
+        training,
+        {"conv2d/bias": 0},
+    )
 
 
 def test_dropout_draws_fresh_numbers(tmp_path):

@@ -1,5 +1,5 @@
-"""Graphs without a training of their own, trained: the weights of a frozen graph and of a SavedModel are parameters, and
-plain SGD leads where TensorFlow's leads. And back: the file with the trained numbers, run by TensorFlow."""
+"""Graphs without a training of their own, trained: the weights of a frozen graph and of a SavedModel are parameters,
+and plain SGD leads where TensorFlow's leads. And back: the file with the trained numbers, run by TensorFlow."""
 
 import os
 import pathlib
@@ -248,7 +248,7 @@ except midstream.BadFileError as error:
 @pytest.mark.parametrize("limit", [0, 200])
 @pytest.mark.parametrize("over", [False, True])
 def test_full_disk(saved_net, tmp_path, limit, over):
-    """No file may grow beyond `limit` bytes, as if the disk were full: before the first byte, and within the variables."""
+    """No file may grow beyond `limit` bytes, as if the disk were full: before the first byte, and in the variables."""
     before = {p.relative_to(saved_net): p.read_bytes() for p in saved_net.rglob("*") if p.is_file()}
     out = saved_net if over else tmp_path / "out"
     build = (

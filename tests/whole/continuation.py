@@ -1,4 +1,4 @@
-"""A model that Keras saved in the middle of its training, gone on with by midstream and by the Keras that loads the file.
+"""A model that Keras saved in the middle of its training, gone on with by midstream and by the Keras that loads it.
 
 goes_on_as_keras does, in float64:
   1. Keras builds and compiles the model, trains it for BEFORE steps and saves it

@@ -1,4 +1,4 @@
-"""Whole models, saved in the middle of their training, end where the Keras ends that loads the same file and goes on."""
+"""Whole models, saved in the middle of their training, end where the Keras ends that loads the file and goes on."""
 
 from __future__ import annotations
 
