@@ -50,8 +50,8 @@ bool is_keras_file(const std::string& path) {
 // What is no TensorFlow model, and what midstream does not open yet, by the ending that it has everywhere.
 void refuse_other_kinds(const std::string& path) {
   static const std::map<std::string, std::string> kOthers{
-      {".npy", "is an array"}, {".npz", "is an archive of arrays"}, {".safetensors", "is a file of tensors"},
-      {".pt", "is a file of PyTorch"}, {".pth", "is a file of PyTorch"}, {".onnx", "is an ONNX model"},
+      {".npy", "is an array"},         {".npz", "is an archive of arrays"}, {".safetensors", "is a file of tensors"},
+      {".pt", "is a file of PyTorch"}, {".pth", "is a file of PyTorch"},    {".onnx", "is an ONNX model"},
       {".tflite", "is a TFLite model"}};
   const auto other = kOthers.find(fs::path(path).extension().string());
   if (other != kOthers.end())

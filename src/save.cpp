@@ -60,8 +60,7 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
   std::vector<std::string> names;
   auto add = [&](const std::string& variable, const std::string& name) {
     if (!table.find(variable)) throw Error(ErrorKind::Internal, variable, "is no variable of the optimizer.");
-    const std::string place =
-        file.format == ".keras" ? fmt::format("/optimizer/vars/{}", names.size()) : group + name;
+    const std::string place = file.format == ".keras" ? fmt::format("/optimizer/vars/{}", names.size()) : group + name;
     names.push_back(name);
     const size_t index = table.index_of(variable);
     arrays.emplace_back(place, as_in_file(file, table.at(index), source_array(run, index)));

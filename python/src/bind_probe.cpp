@@ -29,11 +29,12 @@ VariableGradient gradient(const py::handle& g) {
 
 void bind_probe(py::module_& module) {
   py::module_ m = module.def_submodule("probe", "Parts of training by themselves.");
-  m.def("loss", [](const std::string& description, bool keras3, const std::string& floatx, const std::string& activation,
-                   const at::Tensor& y_true, const at::Tensor& y_pred, const OptionalTensor& mask,
-                   const OptionalTensor& weight) {
+  m.def("loss", [](const std::string& description, bool keras3, const std::string& floatx,
+                   const std::string& activation, const at::Tensor& y_true, const at::Tensor& y_pred,
+                   const OptionalTensor& mask, const OptionalTensor& weight) {
     py::gil_scoped_release released;
-    return probe::loss(parsed(description), keras3, dtype(floatx), activation, y_true, y_pred, given(mask), given(weight));
+    return probe::loss(parsed(description), keras3, dtype(floatx), activation, y_true, y_pred, given(mask),
+                       given(weight));
   });
   m.def("metric", [](const std::string& description, bool keras3, const std::string& floatx,
                      const std::vector<std::tuple<at::Tensor, at::Tensor, OptionalTensor, OptionalTensor>>& batches) {

@@ -6,9 +6,9 @@
 
 #include "bind.h"
 #include "data/npz.h"
+#include "save.h"
 #include "train/progress.h"
 #include "train/run.h"
-#include "save.h"
 
 namespace py = pybind11;
 
@@ -30,7 +30,8 @@ Run resume(const std::string& path, const std::string& device, int64_t random_st
 
 py::list history(const History& h) {
   py::list out;
-  for (const Logs& logs : h.epochs) out.append(py::dict(py::cast(std::map<std::string, double>(logs.begin(), logs.end()))));
+  for (const Logs& logs : h.epochs)
+    out.append(py::dict(py::cast(std::map<std::string, double>(logs.begin(), logs.end()))));
   return out;
 }
 
@@ -64,50 +65,72 @@ std::map<std::string, at::Tensor> tensors(Run& run) {
 
 void bind_train(py::module_& m) {
   py::class_<Run>(m, "Run")
-      .def("train_step", [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
-                            const std::vector<at::Tensor>& w) {
-             py::gil_scoped_release released;
-             return run.train_step(batch_of(x, y, w));
-           }, py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
-      .def("test_step", [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
-                           const std::vector<at::Tensor>& w) {
-             py::gil_scoped_release released;
-             return run.test_step(batch_of(x, y, w));
-           }, py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
-      .def("gradients", [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
-                           const std::vector<at::Tensor>& w) {
-             py::gil_scoped_release released;
-             auto g = run.gradients(batch_of(x, y, w));
-             return std::make_pair(g.loss, g.gradients);
-           }, py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def(
+          "train_step",
+          [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+             const std::vector<at::Tensor>& w) {
+            py::gil_scoped_release released;
+            return run.train_step(batch_of(x, y, w));
+          },
+          py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def(
+          "test_step",
+          [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+             const std::vector<at::Tensor>& w) {
+            py::gil_scoped_release released;
+            return run.test_step(batch_of(x, y, w));
+          },
+          py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def(
+          "gradients",
+          [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+             const std::vector<at::Tensor>& w) {
+            py::gil_scoped_release released;
+            auto g = run.gradients(batch_of(x, y, w));
+            return std::make_pair(g.loss, g.gradients);
+          },
+          py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
       .def("fit", &fit, py::arg("data"), py::arg("epochs") = 1, py::arg("steps") = 0, py::arg("batch_size") = 32,
            py::arg("shuffle") = true, py::arg("seed") = 0, py::arg("validation") = "", py::arg("checkpoint_dir") = "",
            py::arg("checkpoint_every") = 0, py::arg("resume") = false, py::arg("progress") = true,
            py::arg("class_weight") = std::map<int64_t, double>{})
-      .def("evaluate", [](Run& run, const std::string& data, int64_t batch_size) {
-             py::gil_scoped_release released;
-             return run.evaluate(data::Npz(data), batch_size);
-           }, py::arg("data"), py::arg("batch_size") = 32)
-      .def("predict", [](Run& run, const std::vector<at::Tensor>& x, int64_t batch_size) {
-             py::gil_scoped_release released;
-             return run.predict(x, batch_size);
-           }, py::arg("x"), py::arg("batch_size") = 32)
-      .def("apply_gradients", [](Run& run, const std::vector<std::optional<at::Tensor>>& gradients) {
-             std::vector<at::Tensor> g;
-             for (const auto& t : gradients) g.push_back(t.value_or(at::Tensor()));
-             run.apply_gradients(g);
-           }, py::arg("gradients"))
-      .def("save", [](Run& run, const std::string& path) {
-             py::gil_scoped_release released;
-             save(run, path);
-           }, py::arg("path"))
+      .def(
+          "evaluate",
+          [](Run& run, const std::string& data, int64_t batch_size) {
+            py::gil_scoped_release released;
+            return run.evaluate(data::Npz(data), batch_size);
+          },
+          py::arg("data"), py::arg("batch_size") = 32)
+      .def(
+          "predict",
+          [](Run& run, const std::vector<at::Tensor>& x, int64_t batch_size) {
+            py::gil_scoped_release released;
+            return run.predict(x, batch_size);
+          },
+          py::arg("x"), py::arg("batch_size") = 32)
+      .def(
+          "apply_gradients",
+          [](Run& run, const std::vector<std::optional<at::Tensor>>& gradients) {
+            std::vector<at::Tensor> g;
+            for (const auto& t : gradients) g.push_back(t.value_or(at::Tensor()));
+            run.apply_gradients(g);
+          },
+          py::arg("gradients"))
+      .def(
+          "save",
+          [](Run& run, const std::string& path) {
+            py::gil_scoped_release released;
+            save(run, path);
+          },
+          py::arg("path"))
       .def_property_readonly("can_train", &Run::can_train)
       .def_property_readonly("compile_config", [](Run& run) { return run.file().compile.dump(); })
       .def("reset_metrics", &Run::reset_metrics)
       .def("tensors", &tensors)
       .def("trainable", &Run::trainable)
       .def("slot_name", &Run::slot_name)
-      .def("to_source", [](Run& run, const std::string& name) {
+      .def("to_source",
+           [](Run& run, const std::string& name) {
              const Variables& table = *run.variables().variables();
              return to_source(table.at(table.index_of(name)), run.variables().tensor(name));
            })

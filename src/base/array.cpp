@@ -55,7 +55,8 @@ std::vector<Out> convert_any(const Array& a) {
 }  // namespace
 
 Array Array::allocate(DType dtype, Dims shape, std::byte** bytes) {
-  auto owner = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(num_elements(shape)) * item_size(dtype) + 1);
+  auto owner =
+      std::make_shared<std::vector<std::byte>>(static_cast<size_t>(num_elements(shape)) * item_size(dtype) + 1);
   *bytes = owner->data();
   return Array(dtype, std::move(shape), owner, owner->data());
 }

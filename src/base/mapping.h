@@ -12,8 +12,8 @@ struct Unmap {
   void operator()(const void* address) const;
 };
 
-// For memory that was copied from: the whole pages inside [data, data + size) no longer count as this process' memory if
-// `owner` is a map, and are read from the file again should somebody look at them. What was written there is lost.
+// For memory that was copied from: the whole pages inside [data, data + size) no longer count as this process' memory
+// if `owner` is a map, and are read from the file again should somebody look at them. What was written there is lost.
 void release_pages(const std::byte* data, size_t size, const std::shared_ptr<const void>& owner);
 
 }  // namespace midstream

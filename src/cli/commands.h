@@ -20,7 +20,12 @@ Command add_verify(CLI::App& app);
 // CLI::PositiveNumber, with a message that one can read.
 inline CLI::Validator one_or_more() {
   return CLI::Validator(
-      [](std::string& text) { return text.find_first_not_of("0123456789") == std::string::npos && text.find_first_not_of('0') != std::string::npos ? std::string() : text + " given, a whole number from 1 on wanted"; },
+      [](std::string& text) {
+        return text.find_first_not_of("0123456789") == std::string::npos &&
+                       text.find_first_not_of('0') != std::string::npos
+                   ? std::string()
+                   : text + " given, a whole number from 1 on wanted";
+      },
       "");
 }
 

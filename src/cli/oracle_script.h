@@ -1,6 +1,7 @@
 // What `midstream verify --oracle PYTHON` hands to a Python that has TensorFlow: it loads the file with the Keras that
 // wrote it, runs it on given or random inputs in inference and training mode, differentiates the sum of (output *
-// cotangent) with respect to every trainable variable, and writes all of it as .npz (a trace that --reference reads too).
+// cotangent) with respect to every trainable variable, and writes all of it as .npz (a trace that --reference reads
+// too).
 #pragma once
 
 namespace midstream::cli {

@@ -11,19 +11,22 @@
 namespace midstream::emit {
 namespace {
 
-constexpr size_t kLongest = 96;      // steps of a block
-constexpr double kClassLines = 7;    // a class costs this many lines of its own
+constexpr size_t kLongest = 96;    // steps of a block
+constexpr double kClassLines = 7;  // a class costs this many lines of its own
 constexpr double kLeastSaved = 3;
 
 struct Candidate {
   std::vector<size_t> starts;
   size_t length = 0;
-  double saved = 0;   // lines, weighted by how well the borders agree with names
+  double saved = 0;  // lines, weighted by how well the borders agree with names
 };
 
 class Finder {
  public:
-  Finder(Program& program, int cls) : p_(program), cls_(cls), module_(program.classes[static_cast<size_t>(cls)].instances.at(0)) { prepare(); }
+  Finder(Program& program, int cls)
+      : p_(program), cls_(cls), module_(program.classes[static_cast<size_t>(cls)].instances.at(0)) {
+    prepare();
+  }
   bool replace_best();
 
  private:
@@ -76,7 +79,8 @@ bool Finder::same_layer(size_t a, size_t b) const {
 // The step before a block that begins at `start`, views that its first layer takes of its input left out; -1: none.
 ptrdiff_t Finder::step_before(size_t start) const {
   auto before = static_cast<ptrdiff_t>(start) - 1;
-  while (before >= 0 && first().body[start].kind == Step::Kind::Module && first().body[static_cast<size_t>(before)].kind == Step::Kind::Expr &&
+  while (before >= 0 && first().body[start].kind == Step::Kind::Module &&
+         first().body[static_cast<size_t>(before)].kind == Step::Kind::Expr &&
          same_layer(static_cast<size_t>(before), start))
     --before;
   return before;
@@ -93,7 +97,8 @@ size_t in_common(const std::vector<std::string>& a, const std::vector<std::strin
 
 // Do the borders agree with the names? Above 1: the steps are all those with a common beginning; below: they cut one.
 double Finder::alignment(size_t start, size_t length) const {
-  const std::vector<std::vector<std::string>> inside(names_.begin() + static_cast<ptrdiff_t>(start), names_.begin() + static_cast<ptrdiff_t>(start + length));
+  const std::vector<std::vector<std::string>> inside(names_.begin() + static_cast<ptrdiff_t>(start),
+                                                     names_.begin() + static_cast<ptrdiff_t>(start + length));
   if (std::any_of(inside.begin(), inside.end(), [](const auto& n) { return n.empty(); })) return 1;
   const size_t common = common_words(inside);
   const ptrdiff_t previous = step_before(start);
@@ -123,7 +128,8 @@ std::vector<size_t> range(size_t start, size_t length) {
 std::optional<Window> Finder::window_at(size_t start, size_t length) const {
   if (!borders_ok(start, length)) return std::nullopt;
   Window w = window(p_, first().body, *index_, range(start, length));
-  if (w.outputs.size() != 1 || w.inputs.empty() || w.inputs.size() > 4 || w.shares || w.modules.empty()) return std::nullopt;
+  if (w.outputs.size() != 1 || w.inputs.empty() || w.inputs.size() > 4 || w.shares || w.modules.empty())
+    return std::nullopt;
   for (size_t i = start; i < start + length; ++i)
     if (first().body[i].kind == Step::Kind::Assign) return std::nullopt;
   return w;
@@ -261,7 +267,8 @@ std::vector<std::pair<size_t, size_t>> rows(const Program& program, const Module
   };
   const auto follows = [&](size_t i) {
     const auto uses = index.uses.find(m.body[i - 1].outputs[0].id);
-    return m.body[i].expr.pieces[0].value == m.body[i - 1].outputs[0] && uses != index.uses.end() && uses->second.size() == 1;
+    return m.body[i].expr.pieces[0].value == m.body[i - 1].outputs[0] && uses != index.uses.end() &&
+           uses->second.size() == 1;
   };
   std::vector<std::pair<size_t, size_t>> out;
   for (size_t i = 0; i < m.body.size(); ++i) {

@@ -22,7 +22,8 @@ struct Uses {
 
 class BodyPrinter {
  public:
-  BodyPrinter(const Program& program, Renderer& renderer, bool comments) : p_(program), r_(renderer), comments_(comments) {}
+  BodyPrinter(const Program& program, Renderer& renderer, bool comments)
+      : p_(program), r_(renderer), comments_(comments) {}
 
   void forward(const std::vector<Step>& steps, const std::vector<Value>& outputs, size_t indent) {
     Uses uses = count(steps, outputs);
@@ -30,13 +31,14 @@ class BodyPrinter {
     decide(steps, uses, outputs, true);
     statements(steps, uses, indent);
     std::string text;
-    for (const Value v : outputs) text += (text.empty() ? "" : ", ") + r_.value(v, outputs.size() > 1 ? kConditional : kLoosest);
+    for (const Value v : outputs)
+      text += (text.empty() ? "" : ", ") + r_.value(v, outputs.size() > 1 ? kConditional : kLoosest);
     put("return " + text, indent);
   }
   std::vector<std::string> lines;
-  std::map<std::string, int32_t> live;  // name -> value
+  std::map<std::string, int32_t> live;          // name -> value
   std::map<int32_t, std::string> output_names;  // of the model: their names
-  bool by_parts = false;                      // a layer: its parts give names
+  bool by_parts = false;                        // a layer: its parts give names
 
  private:
   Uses count(const std::vector<Step>& steps, const std::vector<Value>& results) const;
@@ -46,7 +48,8 @@ class BodyPrinter {
   void plain(const Step& step, size_t i, const Uses& uses, size_t indent);
   void if_region(const Step& step, size_t i, const Uses& uses, size_t indent);
   void while_region(const Step& step, size_t i, const Uses& uses, size_t indent);
-  void inner(const std::vector<Step>& steps, const std::vector<Value>& results, const std::vector<std::string>& into, size_t indent);
+  void inner(const std::vector<Step>& steps, const std::vector<Value>& results, const std::vector<std::string>& into,
+             size_t indent);
   void assigns(const std::vector<Step>& steps, size_t from, size_t to, size_t indent);
 
   std::vector<Value> read_by(const Step& step) const;
@@ -86,7 +89,8 @@ void BodyPrinter::find_last(const std::vector<Step>& steps, Uses& uses, const st
   };
   size_t printed = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
-    const bool inlined = std::any_of(steps[i].outputs.begin(), steps[i].outputs.end(), [&](Value v) { return r_.inlined.contains(v.id); });
+    const bool inlined = std::any_of(steps[i].outputs.begin(), steps[i].outputs.end(),
+                                     [&](Value v) { return r_.inlined.contains(v.id); });
     uses.statement.push_back(printed);
     printed += !inlined;
     if (!inlined) for_each_use(steps[i], [&](Value v) { read(read, v, i); });
@@ -108,7 +112,8 @@ int BodyPrinter::heavy(const Step& step) const {
 void BodyPrinter::decide(const std::vector<Step>& steps, Uses& uses, const std::vector<Value>& results, bool returns) {
   std::unordered_map<int32_t, const Step*> candidates;
   std::set<int32_t> chosen;
-  const auto consider = [&](const std::vector<Value>& operands, const std::function<int()>& weight, const std::function<size_t()>& length, bool last) {
+  const auto consider = [&](const std::vector<Value>& operands, const std::function<int()>& weight,
+                            const std::function<size_t()>& length, bool last) {
     int weighty = 0;
     for (const Value v : operands)
       if (const auto it = candidates.find(v.id); it != candidates.end()) weighty += heavy(*it->second) > 0;
@@ -118,17 +123,22 @@ void BodyPrinter::decide(const std::vector<Step>& steps, Uses& uses, const std::
       const int h = heavy(*it->second);
       if (h > 0 && weighty > 1) continue;
       r_.inlined[v.id] = it->second;
-      if (weight() > 1 || (length() > kInline && !(last && operands.size() == 1 && length() <= kWidth - 20))) r_.inlined.erase(v.id);
+      if (weight() > 1 || (length() > kInline && !(last && operands.size() == 1 && length() <= kWidth - 20)))
+        r_.inlined.erase(v.id);
     }
   };
   for (const Step& step : steps) {
     std::vector<Value> operands;
-    if (step.bodies.empty()) for_each_use(step, [&](Value v) { operands.push_back(v); });
-    else if (step.kind == Step::Kind::If) operands = {step.condition};
+    if (step.bodies.empty())
+      for_each_use(step, [&](Value v) { operands.push_back(v); });
+    else if (step.kind == Step::Kind::If)
+      operands = {step.condition};
     if (step.kind == Step::Kind::Assign) {
       consider({step.source}, [&] { return heavy(step); }, [&] { return r_.value(step.source).size(); }, false);
     } else {
-      const auto length = [&] { return step.kind == Step::Kind::If ? r_.value(step.condition).size() : r_.step(step).size(); };
+      const auto length = [&] {
+        return step.kind == Step::Kind::If ? r_.value(step.condition).size() : r_.step(step).size();
+      };
       consider(operands, [&] { return step.kind == Step::Kind::If ? 0 : heavy(step); }, length, false);
     }
     if (step.effects || (step.kind != Step::Kind::Expr && step.kind != Step::Kind::Module)) continue;
@@ -170,7 +180,8 @@ std::vector<Value> BodyPrinter::read_by(const Step& step) const {
 }
 
 bool is_generic(const std::string& name) {
-  return name == "x" || name == "y" || name == "z" || name == "u" || name == "v" || name == "w" || name == "h" || name == "n" || name == "mask";
+  return name == "x" || name == "y" || name == "z" || name == "u" || name == "v" || name == "w" || name == "h" ||
+         name == "n" || name == "mask";
 }
 
 // Takes the names of values whose last reader this is out of `live`; those that a result may take over are returned.
@@ -200,7 +211,8 @@ std::string size_name(const Program& p, const Step& step) {
   return "size";
 }
 
-std::string BodyPrinter::name_for(Value v, const Step& step, size_t i, const Uses& uses, const std::vector<std::string>& dying) {
+std::string BodyPrinter::name_for(Value v, const Step& step, size_t i, const Uses& uses,
+                                  const std::vector<std::string>& dying) {
   const Type& type = p_.graph->type(v);
   const auto free = [&](const std::string& name) { return !live.contains(name); };
   const auto numbered = [&](const std::string& name) {
@@ -216,8 +228,10 @@ std::string BodyPrinter::name_for(Value v, const Step& step, size_t i, const Use
   // What lives long is called by its module.
   const std::string source = source_name(step);
   const auto last = uses.last.find(v.id);
-  const size_t distance = last != uses.last.end() && i < uses.statement.size() ? uses.statement[last->second] - uses.statement[i] : 0;
-  if (!source.empty() && source.size() < 32 && distance > (comments_ ? 1 : kLongLived) && uses.count.at(v.id) > 1) return numbered(source);
+  const size_t distance =
+      last != uses.last.end() && i < uses.statement.size() ? uses.statement[last->second] - uses.statement[i] : 0;
+  if (!source.empty() && source.size() < 32 && distance > (comments_ ? 1 : kLongLived) && uses.count.at(v.id) > 1)
+    return numbered(source);
   for (const std::string& name : dying)
     if (is_generic(name) && name != "n" && name != "mask" && free(name)) return name;
   // The parts of a layer are called by their own names ("query"), where those are words.
@@ -237,7 +251,8 @@ std::string BodyPrinter::source_name(const Step& step) const {
   std::string found;
   if (!step.bodies.empty()) return found;
   for_each_use(step, [&](Value v) {
-    if (const auto it = r_.inlined.find(v.id); it != r_.inlined.end() && found.empty()) found = source_name(*it->second);
+    if (const auto it = r_.inlined.find(v.id); it != r_.inlined.end() && found.empty())
+      found = source_name(*it->second);
   });
   return found;
 }
@@ -278,7 +293,8 @@ void BodyPrinter::plain(const Step& step, size_t i, const Uses& uses, size_t ind
 }
 
 // A nested body whose results become the names `into`.
-void BodyPrinter::inner(const std::vector<Step>& steps, const std::vector<Value>& results, const std::vector<std::string>& into, size_t indent) {
+void BodyPrinter::inner(const std::vector<Step>& steps, const std::vector<Value>& results,
+                        const std::vector<std::string>& into, size_t indent) {
   const auto saved = live;
   const size_t before = lines.size();
   Uses uses = count(steps, results);
@@ -309,7 +325,9 @@ void BodyPrinter::if_region(const Step& step, size_t i, const Uses& uses, size_t
     // What a branch hands through keeps its name, if nobody needs it any more.
     std::string name;
     for (const auto& results : step.results)
-      if (const auto it = r_.names.find(results[k].id); it != r_.names.end() && name.empty() && std::find(dying.begin(), dying.end(), it->second) != dying.end() && !live.contains(it->second))
+      if (const auto it = r_.names.find(results[k].id);
+          it != r_.names.end() && name.empty() && std::find(dying.begin(), dying.end(), it->second) != dying.end() &&
+          !live.contains(it->second))
         name = it->second;
     if (name.empty()) name = name_for(v, step, i, uses, {});
     live[name] = v.id;
@@ -337,7 +355,8 @@ void BodyPrinter::while_region(const Step& step, size_t i, const Uses& uses, siz
   std::string left, right;
   for (size_t k = 0; k < step.init.size(); ++k) {
     std::string name;
-    if (std::find(dying.begin(), dying.end(), initial[k]) != dying.end() && !live.contains(initial[k])) name = initial[k];
+    if (std::find(dying.begin(), dying.end(), initial[k]) != dying.end() && !live.contains(initial[k]))
+      name = initial[k];
     else {
       for (const auto& [taken, id] : around) live.emplace(taken, id);
       name = name_for(step.block_args[0][k], step, i, uses, {});
@@ -353,7 +372,9 @@ void BodyPrinter::while_region(const Step& step, size_t i, const Uses& uses, siz
   if (!left.empty()) put(left + " = " + right, indent);
   Uses in_condition = count(step.bodies[0], step.results[0]);
   decide(step.bodies[0], in_condition, step.results[0], false);
-  const bool simple = std::all_of(step.bodies[0].begin(), step.bodies[0].end(), [&](const Step& s) { return s.outputs.size() == 1 && r_.inlined.contains(s.outputs[0].id); });
+  const bool simple = std::all_of(step.bodies[0].begin(), step.bodies[0].end(), [&](const Step& s) {
+    return s.outputs.size() == 1 && r_.inlined.contains(s.outputs[0].id);
+  });
   if (simple) {
     put("while " + r_.value(step.results[0][0]) + ":", indent);
   } else {
@@ -375,13 +396,15 @@ void BodyPrinter::while_region(const Step& step, size_t i, const Uses& uses, siz
 
 void BodyPrinter::assigns(const std::vector<Step>& steps, size_t from, size_t to, size_t indent) {
   put("with torch.no_grad():", indent);
-  for (size_t i = from; i < to; ++i) put(r_.value(steps[i].target) + ".copy_(" + r_.value(steps[i].source) + ")", indent + 4);
+  for (size_t i = from; i < to; ++i)
+    put(r_.value(steps[i].target) + ".copy_(" + r_.value(steps[i].source) + ")", indent + 4);
 }
 
 void BodyPrinter::statements(const std::vector<Step>& steps, const Uses& uses, size_t indent) {
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& step = steps[i];
-    const bool inlined = std::any_of(step.outputs.begin(), step.outputs.end(), [&](Value v) { return r_.inlined.contains(v.id); });
+    const bool inlined =
+        std::any_of(step.outputs.begin(), step.outputs.end(), [&](Value v) { return r_.inlined.contains(v.id); });
     if (inlined) continue;
     switch (step.kind) {
       case Step::Kind::If: if_region(step, i, uses, indent); break;

@@ -17,7 +17,22 @@
 namespace midstream::emit {
 
 // Python's operator precedences, loosest first.
-enum Precedence { kLoosest, kConditional, kOr, kAnd, kNot, kCompare, kBitOr, kBitXor, kBitAnd, kSum, kProduct, kUnary, kPower, kAtom };
+enum Precedence {
+  kLoosest,
+  kConditional,
+  kOr,
+  kAnd,
+  kNot,
+  kCompare,
+  kBitOr,
+  kBitXor,
+  kBitAnd,
+  kSum,
+  kProduct,
+  kUnary,
+  kPower,
+  kAtom
+};
 
 // A number in the source. It may differ between the repetitions of a block and is then an argument of the class.
 using Literal = std::variant<bool, int64_t, double, std::vector<int64_t>>;
@@ -55,7 +70,7 @@ struct CtorArg {
 };
 
 struct ModuleTensor {
-  std::string key;  // "weight"
+  std::string key;    // "weight"
   int variable = -1;  // index in Variables; -1: a constant
   int constant = -1;
   bool buffer = false;
@@ -68,8 +83,8 @@ struct Module {
   std::string type;  // "nn.Conv2d"; "nn.Parameter" and "buffer": a lone tensor; "nn.Sequential"; empty: a class
   std::vector<CtorArg> args;
   std::vector<ModuleTensor> tensors;
-  std::string path;    // the layer it comes from
-  bool heavy = false;  // at most one such call a line
+  std::string path;     // the layer it comes from
+  bool heavy = false;   // at most one such call a line
   bool frozen = false;  // its parameters do not train
   std::string comment;
   std::vector<int> children;  // nn.Sequential: in order; class: its attributes
@@ -90,14 +105,14 @@ struct Step {
   std::vector<Value> outputs;
   // How several outputs come: patterns with {0}, {1}; empty: "{0}, {1}".
   std::string result;
-  bool effects = false;  // must run even if nobody uses the outputs
-  Value condition;                              // If; While: the first result of bodies[0]
-  std::vector<std::vector<Step>> bodies;        // If {then, else}; While {condition, body}
-  std::vector<std::vector<Value>> results;      // of the bodies
-  std::vector<std::vector<Value>> block_args;   // While: of the bodies
-  std::vector<Value> init;                      // While
-  Value target, source;                         // Assign
-  std::string path, op;  // origin
+  bool effects = false;                        // must run even if nobody uses the outputs
+  Value condition;                             // If; While: the first result of bodies[0]
+  std::vector<std::vector<Step>> bodies;       // If {then, else}; While {condition, body}
+  std::vector<std::vector<Value>> results;     // of the bodies
+  std::vector<std::vector<Value>> block_args;  // While: of the bodies
+  std::vector<Value> init;                     // While
+  Value target, source;                        // Assign
+  std::string path, op;                        // origin
   int call = 0;
 };
 
@@ -125,7 +140,7 @@ struct Program {
   const Graph* graph = nullptr;
   std::deque<Module> modules;
   std::deque<Class> classes;
-  int model = -1;  // the module that is everything
+  int model = -1;                            // the module that is everything
   std::unordered_map<int32_t, Leaf> leaves;  // value -> where the tensor is
   std::set<std::string> helpers;             // Python definitions that are needed (print_table.h)
   const Leaf* leaf(Value v) const {

@@ -68,13 +68,17 @@ std::string buffer_line(Program& program, const Class& around, const std::string
   if (t.constant >= 0) {
     const Array& array = program.graph->constants[static_cast<size_t>(t.constant)];
     if (array.size() <= kInlineConstant)
-      return fmt::format("self.register_buffer(\"{}\", torch.tensor({}, dtype={}), persistent=False)", name, array_text(array), torch_dtype(array.dtype()));
-    return fmt::format("self.register_buffer(\"{}\", torch.zeros({}, dtype={}))", name, to_python(Literal(array.shape())), torch_dtype(array.dtype()));
+      return fmt::format("self.register_buffer(\"{}\", torch.tensor({}, dtype={}), persistent=False)", name,
+                         array_text(array), torch_dtype(array.dtype()));
+    return fmt::format("self.register_buffer(\"{}\", torch.zeros({}, dtype={}))", name,
+                       to_python(Literal(array.shape())), torch_dtype(array.dtype()));
   }
   const Variable& v = program.graph->variables->at(static_cast<size_t>(t.variable));
   const CtorArg& shape = m.args.at(0);
-  const std::string size = shape.param >= 0 ? around.params[static_cast<size_t>(shape.param)].name : to_python(shape.literal);
-  const std::string dtype = v.dtype == DType::Float32 || v.dtype == DType::Float64 ? "" : ", dtype=" + torch_dtype(v.dtype);
+  const std::string size =
+      shape.param >= 0 ? around.params[static_cast<size_t>(shape.param)].name : to_python(shape.literal);
+  const std::string dtype =
+      v.dtype == DType::Float32 || v.dtype == DType::Float64 ? "" : ", dtype=" + torch_dtype(v.dtype);
   if (m.type == "buffer") return fmt::format("self.register_buffer(\"{}\", torch.zeros({}{}))", name, size, dtype);
   return fmt::format("self.{} = nn.Parameter(torch.zeros({}{}))", name, size, dtype);
 }
@@ -116,11 +120,16 @@ std::string shape_text(Program& program, const Class& cls, size_t position, bool
     for (const Dims& dims : all) sizes.push_back(dims.size() == rank ? dims[axis] : kUnknown);
     std::string text;
     const bool same = std::all_of(sizes.begin(), sizes.end(), [&](const Literal& s) { return s == sizes[0]; });
-    if (same && sizes[0] != Literal(kUnknown)) text = to_python(sizes[0]);
-    else if (const auto it = std::find(params.begin(), params.end(), sizes); it != params.end()) text = cls.params[static_cast<size_t>(it - params.begin())].name;
-    else if (rank == 4) text = kImage[axis];
-    else if (rank == 3) text = kSequence[axis];
-    else text = axis == 0 ? "batch" : "n";
+    if (same && sizes[0] != Literal(kUnknown))
+      text = to_python(sizes[0]);
+    else if (const auto it = std::find(params.begin(), params.end(), sizes); it != params.end())
+      text = cls.params[static_cast<size_t>(it - params.begin())].name;
+    else if (rank == 4)
+      text = kImage[axis];
+    else if (rank == 3)
+      text = kSequence[axis];
+    else
+      text = axis == 0 ? "batch" : "n";
     out += (axis ? ", " : "") + text;
   }
   return "[" + out + "]";

@@ -14,7 +14,9 @@ EmittedModule emit_module(const Graph& graph, const EmitOptions& options) {
   emit::find_blocks(program);
   emit::join_rows(program);
   emit::find_params(program);
-  emit::name_everything(program, !options.class_name.empty() ? options.class_name : graph.name.empty() ? "Model" : graph.name);
+  emit::name_everything(program, !options.class_name.empty() ? options.class_name
+                                 : graph.name.empty()        ? "Model"
+                                                             : graph.name);
   return emit::write(program, options);
 }
 

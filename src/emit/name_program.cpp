@@ -79,7 +79,8 @@ std::string letters(const std::string& path) {
 std::string block_name(const Program& program, const Class& cls, bool several_residual) {
   const Module& first = program.modules[static_cast<size_t>(cls.instances[0])];
   for (const int child : first.children)  // what a layer of several parts is in, is that layer's block
-    if (const int c = program.modules[static_cast<size_t>(child)].cls; c >= 0 && program.classes[static_cast<size_t>(c)].kind == "layer")
+    if (const int c = program.modules[static_cast<size_t>(child)].cls;
+        c >= 0 && program.classes[static_cast<size_t>(c)].kind == "layer")
       return program.classes[static_cast<size_t>(c)].name + "Block";
   const Shortcut way = shortcut(program, first);
   if (way != Shortcut::None) {
@@ -91,7 +92,8 @@ std::string block_name(const Program& program, const Class& cls, bool several_re
   for (const int id : cls.instances)
     if (letters(program.modules[static_cast<size_t>(id)].path) != name) name.clear();
   for (const int child : first.children)
-    if (const Module& m = program.modules[static_cast<size_t>(child)]; m.heavy && name.empty()) name = short_type(program, m);
+    if (const Module& m = program.modules[static_cast<size_t>(child)]; m.heavy && name.empty())
+      name = short_type(program, m);
   return name.ends_with("Block") ? name : name + "Block";
 }
 
@@ -118,7 +120,10 @@ std::string snake(const std::string& name) {
   std::string out;
   for (size_t i = 0; i < name.size(); ++i) {
     const auto c = static_cast<unsigned char>(name[i]);
-    if (isupper(c) && i > 0 && (islower(static_cast<unsigned char>(name[i - 1])) || (i + 1 < name.size() && islower(static_cast<unsigned char>(name[i + 1]))))) out += '_';
+    if (isupper(c) && i > 0 &&
+        (islower(static_cast<unsigned char>(name[i - 1])) ||
+         (i + 1 < name.size() && islower(static_cast<unsigned char>(name[i + 1])))))
+      out += '_';
     out += static_cast<char>(tolower(c));
   }
   return out;
@@ -127,7 +132,9 @@ std::string snake(const std::string& name) {
 // Without numbers at its end.
 std::string stem(const std::string& name) {
   std::vector<std::string> parts = words(name);
-  while (parts.size() > 1 && std::all_of(parts.back().begin(), parts.back().end(), [](unsigned char c) { return isdigit(c); })) parts.pop_back();
+  while (parts.size() > 1 &&
+         std::all_of(parts.back().begin(), parts.back().end(), [](unsigned char c) { return isdigit(c); }))
+    parts.pop_back();
   return joined(parts, parts.size());
 }
 
@@ -140,7 +147,8 @@ std::string source_name(const Program& program, const Module& m, const std::stri
   if (m.is_sequential()) return "blocks";
   if (m.cls >= 0) return snake(program.classes[static_cast<size_t>(m.cls)].name);
   if (!m.tensors.empty() && m.tensors[0].variable >= 0) {
-    std::vector<std::string> of_weight = words(relative(program.graph->variables->at(static_cast<size_t>(m.tensors[0].variable)).name, scope));
+    std::vector<std::string> of_weight =
+        words(relative(program.graph->variables->at(static_cast<size_t>(m.tensors[0].variable)).name, scope));
     if (of_weight.size() > 1) return joined(of_weight, of_weight.size() - 1);
   }
   return snake(short_type(program, m));
@@ -155,7 +163,8 @@ void name_attributes(Program& program, Class& cls) {
       const Module& other = module_of(program, id);
       const std::string theirs = source_name(program, module_of(program, other.children.at(k)), other.path);
       if (theirs == name || stem(theirs) == name) continue;
-      name = stem(theirs) == stem(name) ? stem(name) : snake(short_type(program, module_of(program, first.children[k])));
+      name =
+          stem(theirs) == stem(name) ? stem(name) : snake(short_type(program, module_of(program, first.children[k])));
     }
     cls.attributes.push_back(unique(identifier(name), taken));
   }
@@ -165,7 +174,9 @@ void name_attributes(Program& program, Class& cls) {
 
 bool is_size_in(const std::string& n) { return n == "in_channels" || n == "in_features" || n == "input_size"; }
 bool is_size_out(const std::string& n) { return n == "out_channels" || n == "out_features" || n == "hidden_size"; }
-bool is_size(const std::string& n) { return is_size_in(n) || is_size_out(n) || n == "num_features" || n == "normalized_shape" || n == "embedding_dim"; }
+bool is_size(const std::string& n) {
+  return is_size_in(n) || is_size_out(n) || n == "num_features" || n == "normalized_shape" || n == "embedding_dim";
+}
 
 void name_params(Program& program, Class& cls) {
   const std::vector<Slot> all = slots(program, cls.instances[0]);
@@ -196,15 +207,20 @@ void name_params(Program& program, Class& cls) {
     std::string name = slot.name == "p" ? "dropout" : slot.name;
     const std::string kind = name.find("channels") != std::string::npos ? "channels" : "features";
     if (is_size(name)) {
-      if (id == first_in && id == last_out) name = kind;
-      else if (id == first_in) name = in_name;
-      else if (id == last_out) name = out_name;
-      else name = "hidden_" + kind;
+      if (id == first_in && id == last_out)
+        name = kind;
+      else if (id == first_in)
+        name = in_name;
+      else if (id == last_out)
+        name = out_name;
+      else
+        name = "hidden_" + kind;
     }
     if (taken.contains(name) && slot.owner >= 0) {
       const Module& first = module_of(program, cls.instances[0]);
       const auto at = std::find(first.children.begin(), first.children.end(), slot.owner);
-      if (at != first.children.end()) name = cls.attributes[static_cast<size_t>(at - first.children.begin())] + "_" + slot.name;
+      if (at != first.children.end())
+        name = cls.attributes[static_cast<size_t>(at - first.children.begin())] + "_" + slot.name;
     }
     cls.params[p].name = unique(identifier(name), taken);
   }

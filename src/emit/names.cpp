@@ -9,8 +9,10 @@ namespace midstream::emit {
 std::vector<std::string> words(const std::string& name) {
   std::vector<std::string> out(1);
   for (const char c : name) {
-    if (isalnum(static_cast<unsigned char>(c))) out.back() += c;
-    else if (!out.back().empty()) out.emplace_back();
+    if (isalnum(static_cast<unsigned char>(c)))
+      out.back() += c;
+    else if (!out.back().empty())
+      out.emplace_back();
   }
   if (out.back().empty()) out.pop_back();
   return out;
@@ -24,7 +26,8 @@ std::string joined(const std::vector<std::string>& words, size_t count) {
 
 size_t common_words(const std::vector<std::vector<std::string>>& names) {
   size_t n = 0;
-  while (std::all_of(names.begin(), names.end(), [&](const auto& w) { return n < w.size() && w[n] == names[0][n]; })) ++n;
+  while (std::all_of(names.begin(), names.end(), [&](const auto& w) { return n < w.size() && w[n] == names[0][n]; }))
+    ++n;
   return n;
 }
 
@@ -52,7 +55,8 @@ bool is_automatic(const std::string& name, const std::string& op) {
 
 std::string relative(const std::string& path, const std::string& scope) {
   if (scope.empty()) return path;
-  if (path.size() > scope.size() && path.starts_with(scope) && path[scope.size()] == '/') return path.substr(scope.size() + 1);
+  if (path.size() > scope.size() && path.starts_with(scope) && path[scope.size()] == '/')
+    return path.substr(scope.size() + 1);
   const std::vector<std::string> all = words(path), outer = words(scope);
   if (all.size() >= outer.size() && std::equal(outer.begin(), outer.end(), all.begin())) {
     const std::vector<std::string> rest(all.begin() + static_cast<ptrdiff_t>(outer.size()), all.end());
@@ -64,17 +68,21 @@ std::string relative(const std::string& path, const std::string& scope) {
 std::string identifier(const std::string& name) {
   static const std::set<std::string> kReserved{
       // Python
-      "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
-      "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise",
-      "return", "try", "while", "with", "yield", "max", "min", "int", "bool", "len", "list", "self", "torch", "nn", "F", "Tensor",
+      "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
+      "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
+      "not", "or", "pass", "raise", "return", "try", "while", "with", "yield", "max", "min", "int", "bool", "len",
+      "list", "self", "torch", "nn", "F", "Tensor",
       // nn.Module
-      "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches",
-      "eval", "extra_repr", "float", "forward", "get_buffer", "get_parameter", "get_submodule", "half", "ipu", "load_state_dict",
-      "modules", "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters", "register_buffer",
-      "register_module", "register_parameter", "requires_grad_", "set_submodule", "share_memory", "state_dict", "to", "to_empty",
-      "train", "training", "type", "xpu", "zero_grad"};
+      "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double",
+      "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_parameter", "get_submodule", "half",
+      "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children", "named_modules",
+      "named_parameters", "parameters", "register_buffer", "register_module", "register_parameter", "requires_grad_",
+      "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad"};
   std::vector<std::string> parts = words(name);
-  std::rotate(parts.begin(), std::find_if(parts.begin(), parts.end(), [](const auto& w) { return !isdigit(static_cast<unsigned char>(w[0])); }), parts.end());
+  std::rotate(parts.begin(),
+              std::find_if(parts.begin(), parts.end(),
+                           [](const auto& w) { return !isdigit(static_cast<unsigned char>(w[0])); }),
+              parts.end());
   std::string out = joined(parts, parts.size());
   if (out.empty()) out = "layer";
   if (isdigit(static_cast<unsigned char>(out[0]))) out = "layer_" + out;

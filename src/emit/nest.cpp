@@ -16,7 +16,8 @@ bool is_under(const std::string& path, const std::string& scope) {
 class Order {
  public:
   // group[i] < 0: step i stands alone.
-  Order(const std::vector<Step>& steps, const std::vector<int>& group, const std::vector<Value>& outputs) : steps_(steps), group_(group) {
+  Order(const std::vector<Step>& steps, const std::vector<int>& group, const std::vector<Value>& outputs)
+      : steps_(steps), group_(group) {
     for (size_t i = 0; i < steps.size(); ++i) {
       members_[key(i)].push_back(i);
       for (const Value v : steps[i].outputs) defined_[v.id] = i;
@@ -38,9 +39,11 @@ class Order {
   void visit(size_t k) {
     if (done_.contains(k)) return;
     if (!open_.insert(k).second) {
-      if (k >= steps_.size()) cyclic = static_cast<int>(k - steps_.size());
-      else for (const size_t o : open_)
-        if (o >= steps_.size()) cyclic = static_cast<int>(o - steps_.size());
+      if (k >= steps_.size())
+        cyclic = static_cast<int>(k - steps_.size());
+      else
+        for (const size_t o : open_)
+          if (o >= steps_.size()) cyclic = static_cast<int>(o - steps_.size());
       return;
     }
     for (const size_t i : members_[k])
@@ -144,7 +147,10 @@ std::vector<Nester::Group> Nester::calls(Group run, const std::vector<Step>& ste
     if (!repeats) continue;
     std::vector<Group> out;
     for (size_t i = 0; i < n; i += period)
-      out.push_back({run.path, run.scope, {run.steps.begin() + static_cast<ptrdiff_t>(i), run.steps.begin() + static_cast<ptrdiff_t>(i + period)}});
+      out.push_back(
+          {run.path,
+           run.scope,
+           {run.steps.begin() + static_cast<ptrdiff_t>(i), run.steps.begin() + static_cast<ptrdiff_t>(i + period)}});
     return out;
   }
   return {run};
@@ -156,10 +162,13 @@ bool Nester::worthwhile(const Group& group, const std::vector<Step>& steps) cons
   for (const size_t i : group.steps) {
     members.push_back(&steps[i]);
     for_each_use(steps[i], [&](Value v) {
-      if (const Leaf* leaf = p_.leaf(v); leaf && p_.modules[static_cast<size_t>(leaf->module)].is_tensor()) tensors.insert(leaf->module);
+      if (const Leaf* leaf = p_.leaf(v); leaf && p_.modules[static_cast<size_t>(leaf->module)].is_tensor())
+        tensors.insert(leaf->module);
     });
-    if (steps[i].module >= 0 && !p_.modules[static_cast<size_t>(steps[i].module)].tensors.empty()) modules.insert(steps[i].module);
-    if (steps[i].module >= 0 && p_.modules[static_cast<size_t>(steps[i].module)].cls >= 0) modules.insert(steps[i].module);
+    if (steps[i].module >= 0 && !p_.modules[static_cast<size_t>(steps[i].module)].tensors.empty())
+      modules.insert(steps[i].module);
+    if (steps[i].module >= 0 && p_.modules[static_cast<size_t>(steps[i].module)].cls >= 0)
+      modules.insert(steps[i].module);
   }
   if (group.scope) return group.steps.size() > 1;
   return modules.size() >= 2 || (!tensors.empty() && count_steps(members) >= 8);
@@ -200,7 +209,8 @@ std::vector<Step> Nester::nested(std::vector<Step> steps, const std::string& pat
           if (!family.contains(i)) dissolve(static_cast<int>(g));
   }
   std::optional<Order> order;
-  for (order.emplace(steps, group, outputs); order->cyclic >= 0; order.emplace(steps, group, outputs)) dissolve(order->cyclic);
+  for (order.emplace(steps, group, outputs); order->cyclic >= 0; order.emplace(steps, group, outputs))
+    dissolve(order->cyclic);
   std::vector<Step> out;
   for (const std::vector<size_t>& members : order->order) {
     const int g = group[members[0]];
@@ -240,7 +250,8 @@ void nest(Program& program) {
     for (const Value v : model.outputs) wanted.insert(v.id);
     std::vector<bool> keep(steps.size());
     for (size_t i = steps.size(); i-- > 0;) {
-      keep[i] = steps[i].effects || std::any_of(steps[i].outputs.begin(), steps[i].outputs.end(), [&](Value v) { return wanted.contains(v.id); });
+      keep[i] = steps[i].effects || std::any_of(steps[i].outputs.begin(), steps[i].outputs.end(),
+                                                [&](Value v) { return wanted.contains(v.id); });
       if (keep[i]) for_each_use(steps[i], [&](Value v) { wanted.insert(v.id); });
     }
     for (size_t i = 0; i < steps.size(); ++i)

@@ -1,4 +1,5 @@
-// Order and nesting: the steps of a body as one reads them, and a class for each nested model and each layer with parts.
+// Order and nesting: the steps of a body as one reads them, and a class for each nested model and each layer with
+// parts.
 #pragma once
 
 #include "emit/structure.h"

@@ -46,7 +46,7 @@ struct Raised {
   Value operand;                 // what it is called with, where that is none of the node's arguments
   std::string result;            // Step::result
   bool heavy = false;
-  std::string helper;            // to print; empty: none
+  std::string helper;  // to print; empty: none
   std::string comment;
 };
 using RaiseFn = std::optional<Raised> (*)(const NodeView&);
@@ -56,7 +56,8 @@ struct ModuleRow {
 };
 
 // `if training` regions that are one module. The then branch is one call, whose view `raise` sees; the else branch is
-// one call that agrees with it in `same`, or hands the module's operand through (argument `passes`, or Raised::operand).
+// one call that agrees with it in `same`, or hands the module's operand through (argument `passes`, or
+// Raised::operand).
 struct RegionRow {
   std::string_view then_op, else_op;
   std::vector<std::string_view> same;
@@ -77,8 +78,8 @@ struct HelperText {
 };
 const HelperText* find_helper(const std::string& name);
 
-// The expression of a call by its row, or by the fallback. Throws Error(Unsupported) for an operator of ours without row.
-// Adds the helper it needs to `helpers`.
+// The expression of a call by its row, or by the fallback. Throws Error(Unsupported) for an operator of ours without
+// row. Adds the helper it needs to `helpers`.
 Expr spell(const NodeView& view, std::set<std::string>& helpers);
 // A spelling filled in.
 Expr fill(std::string_view spelling, const NodeView& view, int precedence = kAtom);

@@ -72,7 +72,8 @@ using Words = std::map<std::string, std::string>;
 std::string filled(std::string_view text, const Words& words) {
   std::string out(text);
   for (const auto& [word, with] : words)
-    for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size())) out.replace(at, word.size(), with);
+    for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size()))
+      out.replace(at, word.size(), with);
   return out;
 }
 
@@ -84,18 +85,31 @@ std::vector<Words> kernels() {
                         {"@SPLIT", "(hx[:1], hx[1:])"}};
   const Words one_bias{{"@PAIR", "[self.bias, torch.zeros_like(self.bias)]"},
                        {"@DOC", "with one bias, PyTorch's second\n    would double the bias's steps"}};
-  Words lstm{{"@NAME", "LSTM"}, {"@TORCH", "LSTM"}, {"@KERNEL", "lstm"}, {"@GATES", "4 * "}, {"@BIAS", "4 * hidden_size"},
+  Words lstm{{"@NAME", "LSTM"},
+             {"@TORCH", "LSTM"},
+             {"@KERNEL", "lstm"},
+             {"@GATES", "4 * "},
+             {"@BIAS", "4 * hidden_size"},
              {"@STATE", "tuple[Tensor, Tensor]"},
              {"@ZEROS", "(x.new_zeros(1, x.shape[0], self.weight_hh.shape[1]),) * 2"},
              {"@FIRST", "hx[0][0]"},
              {"@SPLIT", "((hx[0][:1], hx[1][:1]), (hx[0][1:], hx[1][1:]))"}};
   lstm.insert(one_bias.begin(), one_bias.end());
-  Words gru{{"@NAME", "GRU"}, {"@TORCH", "GRU"}, {"@KERNEL", "gru"}, {"@GATES", "3 * "}, {"@BIAS", "2, 3 * hidden_size"},
-            {"@PAIR", "[self.bias[0], self.bias[1]]"}, {"@DOC", "both biases are one parameter"}};
+  Words gru{{"@NAME", "GRU"},
+            {"@TORCH", "GRU"},
+            {"@KERNEL", "gru"},
+            {"@GATES", "3 * "},
+            {"@BIAS", "2, 3 * hidden_size"},
+            {"@PAIR", "[self.bias[0], self.bias[1]]"},
+            {"@DOC", "both biases are one parameter"}};
   gru.insert(one_state.begin(), one_state.end());
   std::vector<Words> out{lstm, gru};
   for (const std::string kind : {"tanh", "relu"}) {
-    Words rnn{{"@NAME", kind == "tanh" ? "TanhRNN" : "ReluRNN"}, {"@TORCH", "RNN"}, {"@KERNEL", "rnn_" + kind}, {"@GATES", ""}, {"@BIAS", "hidden_size"}};
+    Words rnn{{"@NAME", kind == "tanh" ? "TanhRNN" : "ReluRNN"},
+              {"@TORCH", "RNN"},
+              {"@KERNEL", "rnn_" + kind},
+              {"@GATES", ""},
+              {"@BIAS", "hidden_size"}};
     rnn.insert(one_state.begin(), one_state.end());
     rnn.insert(one_bias.begin(), one_bias.end());
     out.push_back(rnn);

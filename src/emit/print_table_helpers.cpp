@@ -72,18 +72,22 @@ constexpr std::string_view kDropout = R"(def dropout(x: Tensor, p: float, shape:
 
 std::string replaced(std::string_view text, const std::string& word, const std::string& with) {
   std::string out(text);
-  for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size())) out.replace(at, word.size(), with);
+  for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size()))
+    out.replace(at, word.size(), with);
   return out;
 }
 
 // Each BatchNorm, and its forms without factor or bias.
 void add_batch_norms(std::vector<HelperText>& out, const std::string& rank) {
-  const std::vector<std::pair<std::string, std::string_view>> bases{
-      {"BatchNorm", kBatchNorm}, {"SampleBatchNorm", kSampleBatchNorm}, {"FrozenBatchNorm", kFrozenBatchNorm}, {"TorchBatchNorm", {}}};
+  const std::vector<std::pair<std::string, std::string_view>> bases{{"BatchNorm", kBatchNorm},
+                                                                    {"SampleBatchNorm", kSampleBatchNorm},
+                                                                    {"FrozenBatchNorm", kFrozenBatchNorm},
+                                                                    {"TorchBatchNorm", {}}};
   for (const auto& [stem, text] : bases) {
     const std::string name = stem + rank, base = text.empty() ? "nn.BatchNorm" + rank : name;
     if (!text.empty()) out.push_back({name, replaced(text, "@", rank), {}});
-    for (const auto& [prefix, form] : {std::pair<std::string, std::string_view>{"Unscaled", kUnscaled}, {"Uncentered", kUncentered}})
+    for (const auto& [prefix, form] :
+         {std::pair<std::string, std::string_view>{"Unscaled", kUnscaled}, {"Uncentered", kUncentered}})
       out.push_back({prefix + name, replaced(replaced(form, "@NAME", name), "@BASE", base), {name}});
   }
 }

@@ -1,4 +1,5 @@
-// Calls that are torch.nn modules. A row applies only where training the module changes the same numbers in the same way.
+// Calls that are torch.nn modules. A row applies only where training the module changes the same numbers in the same
+// way.
 #include <charconv>
 #include <cmath>
 #include <unordered_map>
@@ -37,10 +38,13 @@ Optional conv(const NodeView& v) {
   const Dims& w = v.dims(v.value("weight"));
   const int64_t groups = v.integer("groups", 1);
   Raised r{.type = "nn.Conv" + std::to_string(n) + "d", .heavy = true};
-  r.args = {positional("in_channels", w[1] * groups), positional("out_channels", w[0]),
+  r.args = {positional("in_channels", w[1] * groups),
+            positional("out_channels", w[0]),
             keyword("kernel_size", compact({w.begin() + 2, w.end()})),
-            keyword("stride", compact(*stride), int64_t{1}), keyword("padding", compact(*padding), int64_t{0}),
-            keyword("dilation", compact(*dilation), int64_t{1}), keyword("groups", groups, int64_t{1})};
+            keyword("stride", compact(*stride), int64_t{1}),
+            keyword("padding", compact(*padding), int64_t{0}),
+            keyword("dilation", compact(*dilation), int64_t{1}),
+            keyword("groups", groups, int64_t{1})};
   add_weight_and_bias(r, v);
   return r;
 }
@@ -54,11 +58,14 @@ Optional conv_transpose(const NodeView& v) {
   const Dims& w = v.dims(v.value("weight"));
   const int64_t groups = v.integer("groups", 1);
   Raised r{.type = "nn.ConvTranspose" + std::to_string(n) + "d", .heavy = true};
-  r.args = {positional("in_channels", w[0]), positional("out_channels", w[1] * groups),
+  r.args = {positional("in_channels", w[0]),
+            positional("out_channels", w[1] * groups),
             keyword("kernel_size", compact({w.begin() + 2, w.end()})),
-            keyword("stride", compact(*stride), int64_t{1}), keyword("padding", compact(*padding), int64_t{0}),
+            keyword("stride", compact(*stride), int64_t{1}),
+            keyword("padding", compact(*padding), int64_t{0}),
             keyword("output_padding", compact(*output_padding), int64_t{0}),
-            keyword("dilation", compact(*dilation), int64_t{1}), keyword("groups", groups, int64_t{1})};
+            keyword("dilation", compact(*dilation), int64_t{1}),
+            keyword("groups", groups, int64_t{1})};
   add_weight_and_bias(r, v);
   return r;
 }
@@ -67,7 +74,8 @@ Optional linear(const NodeView& v) {
   if (!has_variables(v, "weight", "bias")) return std::nullopt;
   const Dims& w = v.dims(v.value("weight"));
   if (w.size() != 2) return std::nullopt;
-  Raised r{.type = "nn.Linear", .args = {positional("in_features", w[1]), positional("out_features", w[0])}, .heavy = true};
+  Raised r{
+      .type = "nn.Linear", .args = {positional("in_features", w[1]), positional("out_features", w[0])}, .heavy = true};
   add_weight_and_bias(r, v);
   return r;
 }
@@ -97,8 +105,10 @@ Optional embedding(const NodeView& v) {
 
 // weight and bias, one of them, or none.
 void add_affine(Raised& r, const NodeView& v) {
-  if (!v.has("weight")) r.args.push_back(text_argument(r.type == "nn.LayerNorm" ? "elementwise_affine" : "affine", "False"));
-  else if (!v.has("bias")) r.args.push_back(text_argument("bias", "False"));
+  if (!v.has("weight"))
+    r.args.push_back(text_argument(r.type == "nn.LayerNorm" ? "elementwise_affine" : "affine", "False"));
+  else if (!v.has("bias"))
+    r.args.push_back(text_argument("bias", "False"));
   if (v.has("weight")) r.tensors = {{"weight", v.value("weight")}, {"bias", v.value("bias")}};
 }
 
@@ -115,10 +125,11 @@ Optional layer_norm(const NodeView& v) {
 
 Optional group_norm(const NodeView& v) {
   if (!has_variables(v, "weight", "bias") || !v.has("bias")) return std::nullopt;
-  return Raised{.type = "nn.GroupNorm",
-                .args = {positional("num_groups", v.integer("num_groups")), positional("num_channels", v.dims(v.value("weight"))[0]),
-                         keyword("eps", v.number("eps", 1e-5), 1e-5)},
-                .tensors = {{"weight", v.value("weight")}, {"bias", v.value("bias")}}};
+  return Raised{
+      .type = "nn.GroupNorm",
+      .args = {positional("num_groups", v.integer("num_groups")),
+               positional("num_channels", v.dims(v.value("weight"))[0]), keyword("eps", v.number("eps", 1e-5), 1e-5)},
+      .tensors = {{"weight", v.value("weight")}, {"bias", v.value("bias")}}};
 }
 
 Optional prelu(const NodeView& v) {
@@ -135,12 +146,13 @@ Optional max_pool(const NodeView& v) {
   if (!kernel || !padding || !dilation) return std::nullopt;
   const auto stride = v.ints("stride", *kernel);
   if (!stride) return std::nullopt;
-  return Raised{.type = "nn.MaxPool" + std::to_string(n) + "d",
-                .args = {positional("kernel_size", compact(*kernel)),
-                         keyword("stride", compact(stride->empty() ? *kernel : *stride), compact(*kernel)),
-                         keyword("padding", compact(*padding), int64_t{0}), keyword("dilation", compact(*dilation), int64_t{1}),
-                         keyword("ceil_mode", v.flag("ceil_mode"), false)},
-                .call = "{self}"};
+  return Raised{
+      .type = "nn.MaxPool" + std::to_string(n) + "d",
+      .args = {positional("kernel_size", compact(*kernel)),
+               keyword("stride", compact(stride->empty() ? *kernel : *stride), compact(*kernel)),
+               keyword("padding", compact(*padding), int64_t{0}), keyword("dilation", compact(*dilation), int64_t{1}),
+               keyword("ceil_mode", v.flag("ceil_mode"), false)},
+      .call = "{self}"};
 }
 
 template <int n>
@@ -149,12 +161,13 @@ Optional avg_pool(const NodeView& v) {
   if (!kernel || !padding || v.has("divisor_override")) return std::nullopt;
   const auto stride = v.ints("stride", *kernel);
   if (!stride) return std::nullopt;
-  return Raised{.type = "nn.AvgPool" + std::to_string(n) + "d",
-                .args = {positional("kernel_size", compact(*kernel)),
-                         keyword("stride", compact(stride->empty() ? *kernel : *stride), compact(*kernel)),
-                         keyword("padding", compact(*padding), int64_t{0}), keyword("ceil_mode", v.flag("ceil_mode"), false),
-                         keyword("count_include_pad", v.flag("count_include_pad", true), true)},
-                .call = "{self}"};
+  return Raised{
+      .type = "nn.AvgPool" + std::to_string(n) + "d",
+      .args = {positional("kernel_size", compact(*kernel)),
+               keyword("stride", compact(stride->empty() ? *kernel : *stride), compact(*kernel)),
+               keyword("padding", compact(*padding), int64_t{0}), keyword("ceil_mode", v.flag("ceil_mode"), false),
+               keyword("count_include_pad", v.flag("count_include_pad", true), true)},
+      .call = "{self}"};
 }
 
 std::string dimensions(const NodeView& v) { return std::to_string(std::max<int64_t>(1, v.rank("input") - 2)) + "d"; }
@@ -172,15 +185,18 @@ Raised batch_norm_module(const NodeView& v, std::string type) {
     type = (v.has("weight") ? "Uncentered" : "Unscaled") + type;
   }
   Raised r{.type = type, .helper = type.starts_with("nn.") ? "" : type};
-  r.args = {positional("num_features", v.dims(v.value("running_mean"))[0]), keyword("eps", v.number("eps", 1e-5), 1e-5)};
+  r.args = {positional("num_features", v.dims(v.value("running_mean"))[0]),
+            keyword("eps", v.number("eps", 1e-5), 1e-5)};
   if (!v.has("weight") && !v.has("bias")) r.args.push_back(text_argument("affine", "False"));
-  r.tensors = {{"weight", v.value("weight")}, {"bias", v.value("bias")},
-               {"running_mean", v.value("running_mean"), true}, {"running_var", v.value("running_var"), true}};
+  r.tensors = {{"weight", v.value("weight")},
+               {"bias", v.value("bias")},
+               {"running_mean", v.value("running_mean"), true},
+               {"running_var", v.value("running_var"), true}};
   return r;
 }
 
-// momentum: Keras' is the share that stays, torch's the share that is new. correction c: the variance that is kept is the
-// biased one times n / (n - c).
+// momentum: Keras' is the share that stays, torch's the share that is new. correction c: the variance that is kept is
+// the biased one times n / (n - c).
 Optional batch_norm(const NodeView& v) {
   if (!statistics_are_variables(v)) return std::nullopt;
   const double correction = v.number("correction"), eps = v.number("eps");
@@ -220,7 +236,9 @@ Optional dropout_module(const NodeView& v, Value x, double rate, const Arg* nois
   return std::nullopt;
 }
 
-Optional dropout(const NodeView& v) { return dropout_module(v, v.value("x"), v.number("rate"), v.node.arg("noise_shape")); }
+Optional dropout(const NodeView& v) {
+  return dropout_module(v, v.value("x"), v.number("rate"), v.node.arg("noise_shape"));
+}
 
 Optional plain_dropout(const NodeView& v) {
   return Raised{.type = "nn.Dropout", .args = {positional("p", v.number("p"))}, .call = "{input}"};

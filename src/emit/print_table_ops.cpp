@@ -132,36 +132,60 @@ std::vector<OpRow> operator_rows() {
       {"aten::max_pool1d", {"F.max_pool1d({self}, {kernel_size%}{, stride%}{, padding%}{, dilation%}{, ceil_mode})"}},
       {"aten::max_pool2d", {"F.max_pool2d({self}, {kernel_size%}{, stride%}{, padding%}{, dilation%}{, ceil_mode})"}},
       {"aten::max_pool3d", {"F.max_pool3d({self}, {kernel_size%}{, stride%}{, padding%}{, dilation%}{, ceil_mode})"}},
-      {"aten::avg_pool1d", {"F.avg_pool1d({self}, {kernel_size%}{, stride%}{, padding%}{, ceil_mode}{, count_include_pad})"}},
-      {"aten::avg_pool2d", {"F.avg_pool2d({self}, {kernel_size%}{, stride%}{, padding%}{, ceil_mode}{, count_include_pad}{, divisor_override})"}},
-      {"aten::avg_pool3d", {"F.avg_pool3d({self}, {kernel_size%}{, stride%}{, padding%}{, ceil_mode}{, count_include_pad}{, divisor_override})"}},
+      {"aten::avg_pool1d",
+       {"F.avg_pool1d({self}, {kernel_size%}{, stride%}{, padding%}{, ceil_mode}{, count_include_pad})"}},
+      {"aten::avg_pool2d",
+       {"F.avg_pool2d({self}, {kernel_size%}{, stride%}{, padding%}{, ceil_mode}{, count_include_pad}{, "
+        "divisor_override})"}},
+      {"aten::avg_pool3d",
+       {"F.avg_pool3d({self}, {kernel_size%}{, stride%}{, padding%}{, ceil_mode}{, count_include_pad}{, "
+        "divisor_override})"}},
       {"aten::adaptive_avg_pool1d", {"F.adaptive_avg_pool1d({self}, {output_size%})"}},
       {"aten::adaptive_avg_pool2d", {"F.adaptive_avg_pool2d({self}, {output_size%})"}},
       {"aten::adaptive_max_pool2d", {"F.adaptive_max_pool2d({self}, {output_size}, return_indices=True)"}},
       {"aten::conv1d", {"F.conv1d({input}, {weight}{, bias}{, stride%}{, padding%}{, dilation%}{, groups})"}},
       {"aten::conv2d", {"F.conv2d({input}, {weight}{, bias}{, stride%}{, padding%}{, dilation%}{, groups})"}},
       {"aten::conv3d", {"F.conv3d({input}, {weight}{, bias}{, stride%}{, padding%}{, dilation%}{, groups})"}},
-      {"aten::conv_transpose1d", {"F.conv_transpose1d({input}, {weight}{, bias}{, stride%}{, padding%}{, output_padding%}{, groups}{, dilation%})"}},
-      {"aten::conv_transpose2d.input", {"F.conv_transpose2d({input}, {weight}{, bias}{, stride%}{, padding%}{, output_padding%}{, groups}{, dilation%})"}},
-      {"aten::conv_transpose3d.input", {"F.conv_transpose3d({input}, {weight}{, bias}{, stride%}{, padding%}{, output_padding%}{, groups}{, dilation%})"}},
-      {"aten::batch_norm", {"F.batch_norm({input}, {running_mean}, {running_var}{, weight}{, bias}{, training}{, momentum}{, eps}{-cudnn_enabled})"}},
+      {"aten::conv_transpose1d",
+       {"F.conv_transpose1d({input}, {weight}{, bias}{, stride%}{, padding%}{, output_padding%}{, groups}{, "
+        "dilation%})"}},
+      {"aten::conv_transpose2d.input",
+       {"F.conv_transpose2d({input}, {weight}{, bias}{, stride%}{, padding%}{, output_padding%}{, groups}{, "
+        "dilation%})"}},
+      {"aten::conv_transpose3d.input",
+       {"F.conv_transpose3d({input}, {weight}{, bias}{, stride%}{, padding%}{, output_padding%}{, groups}{, "
+        "dilation%})"}},
+      {"aten::batch_norm",
+       {"F.batch_norm({input}, {running_mean}, {running_var}{, weight}{, bias}{, training}{, momentum}{, "
+        "eps}{-cudnn_enabled})"}},
       {"aten::layer_norm", {"F.layer_norm({input}, {normalized_shape}{, weight}{, bias}{, eps}{-cudnn_enable})"}},
       {"aten::group_norm", {"F.group_norm({input}, {num_groups}{, weight}{, bias}{, eps})"}},
       {"aten::rms_norm", {"F.rms_norm({input}, {normalized_shape}{, weight}{, eps})"}},
       {"aten::embedding", {"F.embedding({indices}, {weight}{-sparse})"}},
       {"aten::one_hot", {"F.one_hot({self}, {num_classes})", "F.one_hot({self})"}},
-      {"aten::scaled_dot_product_attention", {"F.scaled_dot_product_attention({query}, {key}, {value}{, attn_mask}{, dropout_p}{, is_causal}{, scale})"}},
+      {"aten::scaled_dot_product_attention",
+       {"F.scaled_dot_product_attention({query}, {key}, {value}{, attn_mask}{, dropout_p}{, is_causal}{, scale})"}},
       {"aten::upsample_nearest1d", {"F.interpolate({self}, size={output_size%})"}},
       {"aten::upsample_nearest2d", {"F.interpolate({self}, size={output_size%})"}},
-      {"aten::upsample_nearest2d.vec", {"F.interpolate({input}, scale_factor={scale_factors})", "F.interpolate({input}, size={output_size%})"}},
+      {"aten::upsample_nearest2d.vec",
+       {"F.interpolate({input}, scale_factor={scale_factors})", "F.interpolate({input}, size={output_size%})"}},
       {"aten::upsample_bilinear2d", {"F.interpolate({self}, size={output_size}, mode=\"bilinear\"{, align_corners})"}},
-      {"aten::upsample_bilinear2d.vec", {"F.interpolate({input}, scale_factor={scale_factors}, mode=\"bilinear\"{, align_corners})",
-                                         "F.interpolate({input}, size={output_size}, mode=\"bilinear\"{, align_corners})"}},
+      {"aten::upsample_bilinear2d.vec",
+       {"F.interpolate({input}, scale_factor={scale_factors}, mode=\"bilinear\"{, align_corners})",
+        "F.interpolate({input}, size={output_size}, mode=\"bilinear\"{, align_corners})"}},
       {"aten::upsample_bicubic2d", {"F.interpolate({self}, size={output_size}, mode=\"bicubic\"{, align_corners})"}},
-      {"aten::lstm.input", {"torch.lstm({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, {batch_first})"}},
-      {"aten::gru.input", {"torch.gru({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, {batch_first})"}},
-      {"aten::rnn_tanh.input", {"torch.rnn_tanh({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, {batch_first})"}},
-      {"aten::rnn_relu.input", {"torch.rnn_relu({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, {batch_first})"}},
+      {"aten::lstm.input",
+       {"torch.lstm({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, "
+        "{batch_first})"}},
+      {"aten::gru.input",
+       {"torch.gru({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, "
+        "{batch_first})"}},
+      {"aten::rnn_tanh.input",
+       {"torch.rnn_tanh({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, "
+        "{batch_first})"}},
+      {"aten::rnn_relu.input",
+       {"torch.rnn_relu({input}, {hx}, {params}, {has_biases}, {num_layers}, {dropout}, {train}, {bidirectional}, "
+        "{batch_first})"}},
 
       // --- host integers and booleans
       {"midstream::int_add", {"{a} + {b}"}, kSum},
@@ -178,9 +202,11 @@ std::vector<OpRow> operator_rows() {
       {"midstream::tensor_to_bool", {"bool({a})"}},
   };
   add_functions(rows, "F.", {"relu", "silu", "mish", "hardsigmoid", "hardswish", "selu", "softsign"});
-  add_functions(rows, "torch.", {"exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "square", "abs", "sign", "floor", "ceil", "round",
-                                 "trunc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf",
-                                 "erfc", "erfinv", "sigmoid", "reciprocal", "isnan", "isinf", "isfinite", "lgamma", "digamma"});
+  add_functions(rows, "torch.",
+                {"exp",    "log",     "log1p",      "expm1", "sqrt",  "rsqrt",    "square", "abs",    "sign",
+                 "floor",  "ceil",    "round",      "trunc", "sin",   "cos",      "tan",    "asin",   "acos",
+                 "atan",   "sinh",    "cosh",       "tanh",  "asinh", "acosh",    "atanh",  "erf",    "erfc",
+                 "erfinv", "sigmoid", "reciprocal", "isnan", "isinf", "isfinite", "lgamma", "digamma"});
   add_comparisons(rows);
   return rows;
 }

@@ -6,8 +6,8 @@ namespace midstream::emit {
 namespace {
 
 struct Kernel {
-  const char* name;       // of the class
-  bool one_bias;          // the kernel's second bias is a constant zero
+  const char* name;  // of the class
+  bool one_bias;     // the kernel's second bias is a constant zero
   size_t states;
 };
 constexpr Kernel kLstm{"LSTM", true, 2}, kGru{"GRU", false, 1}, kTanh{"TanhRNN", true, 1}, kRelu{"ReluRNN", true, 1};
@@ -38,12 +38,16 @@ std::optional<Raised> recurrent(const NodeView& v) {
   const std::vector<Value> params = v.values("params");
   const bool biases = v.flag("has_biases"), both = v.flag("bidirectional");
   const size_t each = biases ? 4 : 2;
-  if (params.size() != each * (both ? 2 : 1) || v.integer("num_layers", 1) != 1 || v.number("dropout") != 0) return std::nullopt;
+  if (params.size() != each * (both ? 2 : 1) || v.integer("num_layers", 1) != 1 || v.number("dropout") != 0)
+    return std::nullopt;
   if (!masked && !v.flag("batch_first")) return std::nullopt;
-  // The masked module sorts the valid steps to the front: the last cell state is not among what the kernel returns then.
+  // The masked module sorts the valid steps to the front: the last cell state is not among what the kernel returns
+  // then.
   if (masked && kernel.states == 2 && v.is_used(2)) return std::nullopt;
 
-  Raised r{.type = std::string(masked ? "Masked" : "") + kernel.name, .result = kernel.states == 2 && !masked ? "{0}, {1}, {2}" : "{0}, {1}", .heavy = true};
+  Raised r{.type = std::string(masked ? "Masked" : "") + kernel.name,
+           .result = kernel.states == 2 && !masked ? "{0}, {1}, {2}" : "{0}, {1}",
+           .heavy = true};
   if (both) r.type = "Bidirectional" + r.type;
   r.helper = r.type;
   const Dims& w_hh = v.dims(params[1]);
@@ -71,14 +75,10 @@ std::optional<Raised> recurrent(const NodeView& v) {
 
 std::vector<ModuleRow> recurrent_rows() {
   return {
-      {"aten::lstm.input", recurrent<kLstm, false>},
-      {"aten::gru.input", recurrent<kGru, false>},
-      {"aten::rnn_tanh.input", recurrent<kTanh, false>},
-      {"aten::rnn_relu.input", recurrent<kRelu, false>},
-      {"midstream::masked_lstm", recurrent<kLstm, true>},
-      {"midstream::masked_gru", recurrent<kGru, true>},
-      {"midstream::masked_rnn_tanh", recurrent<kTanh, true>},
-      {"midstream::masked_rnn_relu", recurrent<kRelu, true>},
+      {"aten::lstm.input", recurrent<kLstm, false>},          {"aten::gru.input", recurrent<kGru, false>},
+      {"aten::rnn_tanh.input", recurrent<kTanh, false>},      {"aten::rnn_relu.input", recurrent<kRelu, false>},
+      {"midstream::masked_lstm", recurrent<kLstm, true>},     {"midstream::masked_gru", recurrent<kGru, true>},
+      {"midstream::masked_rnn_tanh", recurrent<kTanh, true>}, {"midstream::masked_rnn_relu", recurrent<kRelu, true>},
   };
 }
 

@@ -37,19 +37,23 @@ std::optional<Expr> reshape(const NodeView& v, std::string_view size_arg) {
   const bool dynamic = !known(v.dims(y), 0, ny);
   if (dynamic && ny > nx && front + back + 1 == nx && known(v.dims(y), front, ny - back)) {  // one became several
     e.operand(x, kAtom).text(".unflatten(" + std::to_string(back == 0 ? -1 : static_cast<int64_t>(front)) + ", ");
-    e.literal("shape", std::vector<int64_t>(v.dims(y).begin() + static_cast<ptrdiff_t>(front), v.dims(y).end() - static_cast<ptrdiff_t>(back)));
+    e.literal("shape", std::vector<int64_t>(v.dims(y).begin() + static_cast<ptrdiff_t>(front),
+                                            v.dims(y).end() - static_cast<ptrdiff_t>(back)));
     return e.text(")");
   }
   const auto* sizes = std::get_if<std::vector<IntArg>>(&v.node.arg(size_arg)->variant());
   if (!sizes) return std::nullopt;
   const auto is_value = [](const IntArg& i) { return std::holds_alternative<Value>(i); };
-  const bool has_minus = std::any_of(sizes->begin(), sizes->end(), [](const IntArg& i) { return i == IntArg(int64_t{-1}); });
+  const bool has_minus =
+      std::any_of(sizes->begin(), sizes->end(), [](const IntArg& i) { return i == IntArg(int64_t{-1}); });
   if (std::count_if(sizes->begin(), sizes->end(), is_value) != 1 || has_minus) return std::nullopt;
   e.operand(x, kAtom).text(".reshape(");
   for (size_t i = 0; i < sizes->size(); ++i) {
     if (i) e.text(", ");
-    if (is_value((*sizes)[i])) e.text("-1");
-    else e.literal("size", std::get<int64_t>((*sizes)[i]));
+    if (is_value((*sizes)[i]))
+      e.text("-1");
+    else
+      e.literal("size", std::get<int64_t>((*sizes)[i]));
   }
   return e.text(")");
 }
@@ -67,9 +71,12 @@ std::optional<Expr> expand(const NodeView& v) {
   for (size_t i = 0; i < sizes->size(); ++i) {
     if (i) e.text(", ");
     const IntArg& size = (*sizes)[i];
-    if (i >= added && same_size(v, x, i - added, y, i) && v.dims(x)[i - added] == kUnknown) e.text("-1");
-    else if (auto* n = std::get_if<int64_t>(&size)) e.literal("size", *n);
-    else e.operand(std::get<Value>(size));
+    if (i >= added && same_size(v, x, i - added, y, i) && v.dims(x)[i - added] == kUnknown)
+      e.text("-1");
+    else if (auto* n = std::get_if<int64_t>(&size))
+      e.literal("size", *n);
+    else
+      e.operand(std::get<Value>(size));
   }
   return e.text(")");
 }
@@ -82,7 +89,9 @@ std::optional<Expr> permute(const NodeView& v) {
   for (size_t i = 0; i < dims->size(); ++i)
     if ((*dims)[i] != static_cast<int64_t>(i)) moved.push_back(static_cast<int64_t>(i));
   if (moved.size() != 2) return std::nullopt;
-  return Expr{}.operand(v.value("self"), kAtom).text(".transpose(" + std::to_string(moved[0]) + ", " + std::to_string(moved[1]) + ")");
+  return Expr{}
+      .operand(v.value("self"), kAtom)
+      .text(".transpose(" + std::to_string(moved[0]) + ", " + std::to_string(moved[1]) + ")");
 }
 
 // "x[:, 1:n]": the axis and what stands there.
@@ -103,8 +112,10 @@ Expr indexed(const NodeView& v, int64_t dim, const std::function<void(Expr&)>& p
 
 void put_int(Expr& e, const Arg* arg, const char* name) {
   if (!arg) return;
-  if (auto* n = std::get_if<int64_t>(&arg->variant())) e.literal(name, *n);
-  else if (auto* value = std::get_if<Value>(&arg->variant())) e.operand(*value);
+  if (auto* n = std::get_if<int64_t>(&arg->variant()))
+    e.literal(name, *n);
+  else if (auto* value = std::get_if<Value>(&arg->variant()))
+    e.operand(*value);
 }
 
 std::optional<Expr> select(const NodeView& v) {
@@ -165,15 +176,18 @@ std::optional<Expr> cast(const NodeView& v) {
 // x.new_zeros(...) where a tensor of the same dtype is at hand.
 std::optional<Expr> filled(const NodeView& v, double number) {
   const Value like = tensor_at_hand(v);
-  if (!like || v.type(like).dtype != v.type(v.node.outputs.at(0)).dtype || (number != 0 && number != 1)) return std::nullopt;
+  if (!like || v.type(like).dtype != v.type(v.node.outputs.at(0)).dtype || (number != 0 && number != 1))
+    return std::nullopt;
   const auto* sizes = std::get_if<std::vector<IntArg>>(&v.node.arg("size")->variant());
   if (!sizes) return std::nullopt;
   Expr e;
   e.operand(like, kAtom).text(number == 0 ? ".new_zeros(" : ".new_ones(");
   for (size_t i = 0; i < sizes->size(); ++i) {
     if (i) e.text(", ");
-    if (auto* n = std::get_if<int64_t>(&(*sizes)[i])) e.literal("size", *n);
-    else e.operand(std::get<Value>((*sizes)[i]));
+    if (auto* n = std::get_if<int64_t>(&(*sizes)[i]))
+      e.literal("size", *n);
+    else
+      e.operand(std::get<Value>((*sizes)[i]));
   }
   return sizes->empty() ? e.text("())") : e.text(")");
 }
@@ -188,8 +202,10 @@ std::optional<Expr> index(const NodeView& v) {
   const std::vector<Value> indices = v.values("indices");
   for (size_t i = 0; i < indices.size(); ++i) {
     if (i) e.text(", ");
-    if (indices[i]) e.operand(indices[i]);
-    else e.text(":");
+    if (indices[i])
+      e.operand(indices[i]);
+    else
+      e.text(":");
   }
   return e.text("]");
 }

@@ -20,24 +20,31 @@ bool flag(const json& config, const char* key) {
 std::string py(double value) { return to_python(value); }
 
 const char* const kEpsilon =
-    "Keras adds epsilon before the bias correction, torch after it: the first steps differ most, by up to 1e-3 of a step.";
+    "Keras adds epsilon before the bias correction, torch after it: the first steps differ most, by up to 1e-3 of a "
+    "step.";
 
 OptimizerText adam(const json& c, const std::string& name, const std::string& more) {
   OptimizerText out;
-  out.constructor = fmt::format("torch.optim.{}(parameters, lr=rate, betas=({}, {}), eps={}{}{})", name, py(number(c, "beta_1", 0.9)),
-                                py(number(c, "beta_2", 0.999)), py(number(c, "epsilon", 1e-7)), flag(c, "amsgrad") ? ", amsgrad=True" : "", more);
+  out.constructor = fmt::format("torch.optim.{}(parameters, lr=rate, betas=({}, {}), eps={}{}{})", name,
+                                py(number(c, "beta_1", 0.9)), py(number(c, "beta_2", 0.999)),
+                                py(number(c, "epsilon", 1e-7)), flag(c, "amsgrad") ? ", amsgrad=True" : "", more);
   out.differences = {kEpsilon};
-  out.slots = {{"momentum", {"exp_avg", "{slot}"}}, {"velocity", {"exp_avg_sq", "{slot}"}}, {"velocity_hat", {"max_exp_avg_sq", "{slot}"}}};
+  out.slots = {{"momentum", {"exp_avg", "{slot}"}},
+               {"velocity", {"exp_avg_sq", "{slot}"}},
+               {"velocity_hat", {"max_exp_avg_sq", "{slot}"}}};
   return out;
 }
 
 OptimizerText sgd(const json& c) {
   const double momentum = number(c, "momentum", 0);
   OptimizerText out;
-  out.constructor = fmt::format("torch.optim.SGD(parameters, lr=rate{}{})", momentum != 0 ? ", momentum=" + py(momentum) : "",
-                                flag(c, "nesterov") ? ", nesterov=True" : "");
+  out.constructor =
+      fmt::format("torch.optim.SGD(parameters, lr=rate{}{})", momentum != 0 ? ", momentum=" + py(momentum) : "",
+                  flag(c, "nesterov") ? ", nesterov=True" : "");
   if (momentum != 0) {
-    out.differences = {"Keras multiplies the gradient by the learning rate before it goes into the momentum, torch after: the same while the rate is constant."};
+    out.differences = {
+        "Keras multiplies the gradient by the learning rate before it goes into the momentum, torch after: the same "
+        "while the rate is constant."};
     out.slots = {{"momentum", {"momentum_buffer", "-{slot} / rate"}}};
   }
   return out;
@@ -46,10 +53,16 @@ OptimizerText sgd(const json& c) {
 OptimizerText rmsprop(const json& c) {
   const double momentum = number(c, "momentum", 0);
   OptimizerText out;
-  out.constructor = fmt::format("torch.optim.RMSprop(parameters, lr=rate, alpha={}, eps={}{}{})", py(number(c, "rho", 0.9)), py(number(c, "epsilon", 1e-7)),
-                                momentum != 0 ? ", momentum=" + py(momentum) : "", flag(c, "centered") ? ", centered=True" : "");
-  out.differences = {"Keras adds epsilon under the square root, torch behind it: the difference shows for gradients near the square root of epsilon."};
-  out.slots = {{"velocity", {"square_avg", "{slot}"}}, {"momentum", {"momentum_buffer", "{slot} / rate"}}, {"average_gradient", {"grad_avg", "{slot}"}}};
+  out.constructor =
+      fmt::format("torch.optim.RMSprop(parameters, lr=rate, alpha={}, eps={}{}{})", py(number(c, "rho", 0.9)),
+                  py(number(c, "epsilon", 1e-7)), momentum != 0 ? ", momentum=" + py(momentum) : "",
+                  flag(c, "centered") ? ", centered=True" : "");
+  out.differences = {
+      "Keras adds epsilon under the square root, torch behind it: the difference shows for gradients near the square "
+      "root of epsilon."};
+  out.slots = {{"velocity", {"square_avg", "{slot}"}},
+               {"momentum", {"momentum_buffer", "{slot} / rate"}},
+               {"average_gradient", {"grad_avg", "{slot}"}}};
   return out;
 }
 
@@ -71,7 +84,8 @@ OptimizerText adamax(const json& c) {
 
 OptimizerText adadelta(const json& c) {
   OptimizerText out;
-  out.constructor = fmt::format("torch.optim.Adadelta(parameters, lr=rate, rho={}, eps={})", py(number(c, "rho", 0.95)), py(number(c, "epsilon", 1e-7)));
+  out.constructor = fmt::format("torch.optim.Adadelta(parameters, lr=rate, rho={}, eps={})", py(number(c, "rho", 0.95)),
+                                py(number(c, "epsilon", 1e-7)));
   out.slots = {{"accumulated_grad", {"square_avg", "{slot}"}}, {"accumulated_delta_var", {"acc_delta", "{slot}"}}};
   return out;
 }
@@ -81,18 +95,28 @@ OptimizerText adadelta(const json& c) {
 std::optional<OptimizerText> optimizer_text(const std::string& name, const json& c) {
   const double decay = number(c, "weight_decay", 0);
   std::optional<OptimizerText> out;
-  if (name == "Adam" && decay == 0) out = adam(c, "Adam", "");
-  else if (name == "Adam" || name == "AdamW") out = adam(c, "AdamW", ", weight_decay=" + py(name == "AdamW" ? number(c, "weight_decay", 0.004) : decay));
-  else if (name == "SGD") out = sgd(c);
-  else if (name == "RMSprop") out = rmsprop(c);
-  else if (name == "Adagrad") out = adagrad(c);
-  else if (name == "Adamax") out = adamax(c);
-  else if (name == "Adadelta") out = adadelta(c);
+  if (name == "Adam" && decay == 0)
+    out = adam(c, "Adam", "");
+  else if (name == "Adam" || name == "AdamW")
+    out = adam(c, "AdamW", ", weight_decay=" + py(name == "AdamW" ? number(c, "weight_decay", 0.004) : decay));
+  else if (name == "SGD")
+    out = sgd(c);
+  else if (name == "RMSprop")
+    out = rmsprop(c);
+  else if (name == "Adagrad")
+    out = adagrad(c);
+  else if (name == "Adamax")
+    out = adamax(c);
+  else if (name == "Adadelta")
+    out = adadelta(c);
   if (!out) return out;
-  if (decay != 0 && name != "Adam" && name != "AdamW") out->differences.push_back(fmt::format("weight_decay={} of Keras (decoupled, times the rate) is left out here.", py(decay)));
+  if (decay != 0 && name != "Adam" && name != "AdamW")
+    out->differences.push_back(
+        fmt::format("weight_decay={} of Keras (decoupled, times the rate) is left out here.", py(decay)));
   for (const char* clip : {"clipnorm", "clipvalue", "global_clipnorm"})
     if (c.contains(clip) && c.at(clip).is_number())
-      out->differences.push_back(fmt::format("{}={} is applied in train_step to dense gradients.", clip, py(c.at(clip).get<double>())));
+      out->differences.push_back(
+          fmt::format("{}={} is applied in train_step to dense gradients.", clip, py(c.at(clip).get<double>())));
   if (flag(c, "use_ema")) out->differences.push_back("The moving average of the weights (use_ema) is left out here.");
   return out;
 }
@@ -107,10 +131,13 @@ std::optional<std::string> loss_text(const std::string& name, const json& c) {
   if (name == "SparseCategoricalCrossentropy")
     return logits ? "F.cross_entropy(prediction.movedim(-1, 1), target.long())"
                   : "F.nll_loss(prediction.clamp(1e-7, 1 - 1e-7).log().movedim(-1, 1), target.long())";
-  if (name == "CategoricalCrossentropy" && logits) return "F.cross_entropy(prediction.movedim(-1, 1), target.movedim(-1, 1)" + smooth + ")";
-  if (name == "CategoricalCrossentropy" && smoothing == 0) return "-(target * prediction.clamp(1e-7, 1 - 1e-7).log()).sum(dim=-1).mean()";
+  if (name == "CategoricalCrossentropy" && logits)
+    return "F.cross_entropy(prediction.movedim(-1, 1), target.movedim(-1, 1)" + smooth + ")";
+  if (name == "CategoricalCrossentropy" && smoothing == 0)
+    return "-(target * prediction.clamp(1e-7, 1 - 1e-7).log()).sum(dim=-1).mean()";
   if (name == "BinaryCrossentropy" && smoothing == 0)
-    return logits ? "F.binary_cross_entropy_with_logits(prediction, target)" : "F.binary_cross_entropy(prediction.clamp(1e-7, 1 - 1e-7), target)";
+    return logits ? "F.binary_cross_entropy_with_logits(prediction, target)"
+                  : "F.binary_cross_entropy(prediction.clamp(1e-7, 1 - 1e-7), target)";
   return std::nullopt;
 }
 
@@ -127,7 +154,8 @@ std::optional<std::string> schedule_text(const std::string& name, const json& c)
   }
   if (name == "CosineDecay" && (!c.contains("warmup_target") || c.at("warmup_target").is_null())) {
     const std::string alpha = py(number(c, "alpha", 0));
-    return fmt::format("{} * ((1 - {}) * 0.5 * (1 + math.cos(math.pi * min({}, 1.0))) + {})", start, alpha, passed, alpha);
+    return fmt::format("{} * ((1 - {}) * 0.5 * (1 + math.cos(math.pi * min({}, 1.0))) + {})", start, alpha, passed,
+                       alpha);
   }
   return std::nullopt;
 }

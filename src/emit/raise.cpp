@@ -15,7 +15,8 @@ namespace {
 
 class Raiser {
  public:
-  Raiser(const Graph& graph, const EmitOptions& options, Program& program) : g_(graph), options_(options), p_(program), index_(graph) {}
+  Raiser(const Graph& graph, const EmitOptions& options, Program& program)
+      : g_(graph), options_(options), p_(program), index_(graph) {}
 
   std::vector<Step> block(const Block& block) {
     std::vector<Step> steps;
@@ -46,7 +47,7 @@ class Raiser {
   const EmitOptions& options_;
   Program& p_;
   GraphIndex index_;
-  std::map<std::string, int> known_;            // what a module is -> module
+  std::map<std::string, int> known_;                  // what a module is -> module
   std::map<int, std::pair<int, std::string>> owner_;  // variable -> module and key
   std::set<const Node*> consumed_;
   std::vector<std::string> unsupported_;
@@ -87,7 +88,8 @@ int Raiser::module(const Raised& raised, const Step& step) {
   if (!tensors) what += "@" + step.path;
   if (const auto it = known_.find(what); it != known_.end()) return it->second;
 
-  Module m{.type = raised.type, .args = raised.args, .path = step.path, .heavy = raised.heavy, .comment = raised.comment};
+  Module m{
+      .type = raised.type, .args = raised.args, .path = step.path, .heavy = raised.heavy, .comment = raised.comment};
   bool trains = false, has_parameters = false;
   const int id = static_cast<int>(p_.modules.size());
   for (const auto& t : raised.tensors) {
@@ -172,8 +174,10 @@ void Raiser::add_region(const Node& node, std::vector<Step>& steps) {
     return;
   }
   step.kind = node.op == "if" ? Step::Kind::If : Step::Kind::While;
-  if (step.kind == Step::Kind::If) step.condition = view(node).value("cond");
-  else step.init = view(node).values("init");
+  if (step.kind == Step::Kind::If)
+    step.condition = view(node).value("cond");
+  else
+    step.init = view(node).values("init");
   for (const Block& inner : node.blocks) {
     step.bodies.push_back(block(inner));
     step.results.push_back(inner.results);
@@ -206,7 +210,8 @@ bool same_arg(const NodeView& a, const NodeView& b, std::string_view name) {
 // The assignment outside of the region of output `of` of it to `variable`.
 const Node* Raiser::outer_assign(Value of, Value variable) const {
   for (const auto& node : g_.body.nodes)
-    if (node->kind == NodeKind::Assign && view(*node).value("value") == of && view(*node).value("variable") == variable) return node.get();
+    if (node->kind == NodeKind::Assign && view(*node).value("value") == of && view(*node).value("variable") == variable)
+      return node.get();
   return nullptr;
 }
 
@@ -217,9 +222,12 @@ std::vector<const Node*> Raiser::assigns_of(const RegionRow& row, const Node& re
     const Value variable = view(main).value(argument), value = main.outputs.at(static_cast<size_t>(output));
     const Node* assign = nullptr;
     for (const auto& node : region.blocks[0].nodes)
-      if (node->kind == NodeKind::Assign && view(*node).value("variable") == variable && view(*node).value("value") == value) assign = node.get();
+      if (node->kind == NodeKind::Assign && view(*node).value("variable") == variable &&
+          view(*node).value("value") == value)
+        assign = node.get();
     for (size_t i = 1; i < region.outputs.size() && !assign; ++i)
-      if (region.blocks[0].results[i] == value && resolve(region.blocks[1].results[i]) == variable) assign = outer_assign(region.outputs[i], variable);
+      if (region.blocks[0].results[i] == value && resolve(region.blocks[1].results[i]) == variable)
+        assign = outer_assign(region.outputs[i], variable);
     if (!assign) return {};
     found.push_back(assign);
   }
@@ -234,14 +242,16 @@ bool Raiser::matches(const RegionRow& row, const Node& region, const Node& main)
   // What comes out besides: values of variables after the module has assigned them.
   for (size_t i = 1; i < region.outputs.size(); ++i) {
     const auto assigned = [&](const auto& pair) {
-      return then_block.results[i] == main.outputs.at(static_cast<size_t>(pair.second)) && resolve(else_block.results[i]) == view(main).value(pair.first);
+      return then_block.results[i] == main.outputs.at(static_cast<size_t>(pair.second)) &&
+             resolve(else_block.results[i]) == view(main).value(pair.first);
     };
     if (std::none_of(row.assigns.begin(), row.assigns.end(), assigned)) return false;
   }
   if (row.else_op.empty()) return true;  // what is handed through is known when the module is
   const Node* other = single_call(else_block, row.else_op);
   if (!other || else_block.nodes.size() != 1 || else_block.results[0] != other->outputs[0]) return false;
-  return std::all_of(row.same.begin(), row.same.end(), [&](std::string_view name) { return same_arg(view(main), view(*other), name); });
+  return std::all_of(row.same.begin(), row.same.end(),
+                     [&](std::string_view name) { return same_arg(view(main), view(*other), name); });
 }
 
 bool Raiser::raise_region(const Node& node, Step& step) {
@@ -255,17 +265,22 @@ bool Raiser::raise_region(const Node& node, Step& step) {
     if (assigns.size() != row.assigns.size()) continue;
     const auto raised = row.raise(view(*main));
     if (!raised) continue;
-    if (row.else_op.empty() && node.blocks[1].results[0] != (raised->operand ? raised->operand : view(*main).value(row.passes))) continue;
+    if (row.else_op.empty() &&
+        node.blocks[1].results[0] != (raised->operand ? raised->operand : view(*main).value(row.passes)))
+      continue;
     Expr call = raised->operand ? Expr{}.operand(raised->operand) : fill(raised->call, view(*main), kLoosest);
     // What the module is called with must be there outside of the region.
     bool outside = true;
     for (const Piece& piece : call.pieces)
       if (piece.kind == Piece::Kind::Operand)
-        for (const auto& inner : node.blocks[0].nodes) outside = outside && std::find(inner->outputs.begin(), inner->outputs.end(), piece.value) == inner->outputs.end();
+        for (const auto& inner : node.blocks[0].nodes)
+          outside =
+              outside && std::find(inner->outputs.begin(), inner->outputs.end(), piece.value) == inner->outputs.end();
     if (!outside || (step.module = module(*raised, step)) < 0) continue;
     step.kind = Step::Kind::Module;
     step.expr = std::move(call);
-    for (size_t i = 1; i < node.outputs.size(); ++i) index_.aliases[node.outputs[i].id] = resolve(node.blocks[1].results[i]);
+    for (size_t i = 1; i < node.outputs.size(); ++i)
+      index_.aliases[node.outputs[i].id] = resolve(node.blocks[1].results[i]);
     step.outputs.resize(1);
     consumed_.insert(assigns.begin(), assigns.end());
     resolve_all(step);
@@ -291,7 +306,9 @@ void Raiser::find_loose_tensors(const std::vector<Step>& steps) {
     for (const auto& results : step.results) used.insert(used.end(), results.begin(), results.end());
     for (const Value v : used) {
       const ValueInfo& info = g_.info(v);
-      if (p_.leaf(v) || info.type.kind != Kind::Tensor || (info.leaf != LeafKind::Variable && info.leaf != LeafKind::Constant)) continue;
+      if (p_.leaf(v) || info.type.kind != Kind::Tensor ||
+          (info.leaf != LeafKind::Variable && info.leaf != LeafKind::Constant))
+        continue;
       if (info.leaf == LeafKind::Variable) {
         if (const auto it = owner_.find(info.index); it != owner_.end()) {
           p_.leaves[v.id] = {it->second.first, it->second.second};
@@ -322,7 +339,8 @@ void Raiser::report_unsupported() const {
   if (unsupported_.empty()) return;
   std::string list;
   for (const std::string& line : unsupported_) list += "\n" + line;
-  throw Error(ErrorKind::Unsupported, g_.name, fmt::format("{} operators have no spelling in Python:{}", unsupported_.size(), list));
+  throw Error(ErrorKind::Unsupported, g_.name,
+              fmt::format("{} operators have no spelling in Python:{}", unsupported_.size(), list));
 }
 
 }  // namespace

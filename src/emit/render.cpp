@@ -4,10 +4,12 @@
 
 namespace midstream::emit {
 
-Renderer::Renderer(const Program& program, const Class& cls, const Module& instance) : p_(program), cls_(cls), instance_(instance) {}
+Renderer::Renderer(const Program& program, const Class& cls, const Module& instance)
+    : p_(program), cls_(cls), instance_(instance) {}
 
 std::string Renderer::literal(const Piece& piece) const {
-  if (piece.param >= 0) return (piece.spliced ? "*self." : "self.") + cls_.params[static_cast<size_t>(piece.param)].name;
+  if (piece.param >= 0)
+    return (piece.spliced ? "*self." : "self.") + cls_.params[static_cast<size_t>(piece.param)].name;
   std::string text = to_python(piece.literal);
   if (piece.spliced && text.starts_with("(")) {
     text = text.substr(1, text.size() - 2);
@@ -52,9 +54,12 @@ std::string Renderer::value(Value v, int binds) const {
 std::string Renderer::expr(const Expr& e) const {
   std::string out;
   for (const Piece& piece : e.pieces) {
-    if (piece.kind == Piece::Kind::Text) out += piece.text;
-    else if (piece.kind == Piece::Kind::Literal) out += literal(piece);
-    else out += value(piece.value, piece.binds);
+    if (piece.kind == Piece::Kind::Text)
+      out += piece.text;
+    else if (piece.kind == Piece::Kind::Literal)
+      out += literal(piece);
+    else
+      out += value(piece.value, piece.binds);
   }
   return out;
 }

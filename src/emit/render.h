@@ -10,8 +10,8 @@ class Renderer {
  public:
   Renderer(const Program& program, const Class& cls, const Module& instance);
 
-  std::unordered_map<int32_t, std::string> names;      // values that have one
-  std::unordered_map<int32_t, const Step*> inlined;    // values that are printed where they are used
+  std::unordered_map<int32_t, std::string> names;    // values that have one
+  std::unordered_map<int32_t, const Step*> inlined;  // values that are printed where they are used
 
   // Binds at least as tightly as `binds`.
   std::string value(Value v, int binds = kLoosest) const;

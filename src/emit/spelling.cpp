@@ -15,7 +15,7 @@ namespace {
 struct Hole {
   std::string_view name;
   std::string_view keyword;  // of "{, keyword=name}"
-  bool silent = false;                // "{-name}"
+  bool silent = false;       // "{-name}"
   bool optional = false, spliced = false, number = false, compacted = false;
 };
 
@@ -234,8 +234,10 @@ Expr fill(std::string_view spelling, const NodeView& view, int precedence) {
     out.text(std::string(before));
     if (!hole) return;
     if (hole->name == "device") {
-      if (const Value v = tensor_at_hand(view)) out.operand(v, kAtom).text(".device");
-      else out.text("None");
+      if (const Value v = tensor_at_hand(view))
+        out.operand(v, kAtom).text(".device");
+      else
+        out.text("None");
       return;
     }
     const Arg* arg = view.node.arg(hole->name);

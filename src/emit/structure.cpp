@@ -35,12 +35,14 @@ void add_once(std::vector<T>& list, const T& item) {
 
 bool all_within(const std::map<int, std::vector<size_t>>& places, int module, const std::set<size_t>& inside) {
   const auto it = places.find(module);
-  return it == places.end() || std::all_of(it->second.begin(), it->second.end(), [&](size_t i) { return inside.contains(i); });
+  return it == places.end() ||
+         std::all_of(it->second.begin(), it->second.end(), [&](size_t i) { return inside.contains(i); });
 }
 
 }  // namespace
 
-Window window(const Program& program, const std::vector<Step>& body, const BodyIndex& index, const std::vector<size_t>& steps) {
+Window window(const Program& program, const std::vector<Step>& body, const BodyIndex& index,
+              const std::vector<size_t>& steps) {
   Window w;
   const std::set<size_t> inside(steps.begin(), steps.end());
   std::set<int> called;
@@ -57,8 +59,9 @@ Window window(const Program& program, const std::vector<Step>& body, const BodyI
       const auto def = index.defined.find(v.id);
       if (def != index.defined.end() && inside.contains(def->second)) return;
       if (const Leaf* leaf = program.leaf(v)) {
-        const bool owned = called.contains(leaf->module) ||
-                           (program.modules[static_cast<size_t>(leaf->module)].is_tensor() && all_within(index.read, leaf->module, inside));
+        const bool owned =
+            called.contains(leaf->module) || (program.modules[static_cast<size_t>(leaf->module)].is_tensor() &&
+                                              all_within(index.read, leaf->module, inside));
         if (owned) return add_once(w.modules, leaf->module);
       }
       add_once(w.inputs, v);
@@ -73,7 +76,8 @@ Window window(const Program& program, const std::vector<Step>& body, const BodyI
     for (const Value v : body[i].outputs) {
       const auto uses = index.uses.find(v.id);
       if (uses == index.uses.end()) continue;
-      if (std::any_of(uses->second.begin(), uses->second.end(), [&](size_t u) { return !inside.contains(u); })) w.outputs.push_back(v);
+      if (std::any_of(uses->second.begin(), uses->second.end(), [&](size_t u) { return !inside.contains(u); }))
+        w.outputs.push_back(v);
     }
   }
   return w;
@@ -159,8 +163,8 @@ class Comparison {
     return x.dtype() == y.dtype() && x.shape() == y.shape() && std::equal(x.bytes(), x.bytes() + x.nbytes(), y.bytes());
   }
   bool step(const Step& a, const Step& b) {
-    if (a.kind != b.kind || a.outputs.size() != b.outputs.size() || a.result != b.result || a.bodies.size() != b.bodies.size() ||
-        a.expr.precedence != b.expr.precedence)
+    if (a.kind != b.kind || a.outputs.size() != b.outputs.size() || a.result != b.result ||
+        a.bodies.size() != b.bodies.size() || a.expr.precedence != b.expr.precedence)
       return false;
     if (!expr(a.expr, b.expr) || !module(a.module, b.module) || !values(a.init, b.init)) return false;
     for (const auto& [x, y] : {std::pair{a.condition, b.condition}, {a.target, b.target}, {a.source, b.source}}) {
@@ -187,7 +191,8 @@ class Comparison {
 
 std::optional<Match> same_code(const Program& program, const std::vector<const Step*>& a, const Window& wa,
                                const std::vector<const Step*>& b, const Window& wb) {
-  if (wa.inputs.size() != wb.inputs.size() || wa.outputs.size() != wb.outputs.size() || wa.modules.size() != wb.modules.size())
+  if (wa.inputs.size() != wb.inputs.size() || wa.outputs.size() != wb.outputs.size() ||
+      wa.modules.size() != wb.modules.size())
     return std::nullopt;
   Comparison comparison(program);
   if (!comparison.steps(a, b)) return std::nullopt;
@@ -199,7 +204,8 @@ std::optional<Match> same_code(const Program& program, const std::vector<const S
     }
     return true;
   };
-  if (!partners(wa.inputs, wb.inputs, match.inputs) || !partners(wa.outputs, wb.outputs, match.outputs)) return std::nullopt;
+  if (!partners(wa.inputs, wb.inputs, match.inputs) || !partners(wa.outputs, wb.outputs, match.outputs))
+    return std::nullopt;
   return match;
 }
 
@@ -211,12 +217,17 @@ std::string signature(const Program& program, const Step& step) {
     for (const CtorArg& a : m.args) out += "," + a.name + a.text;
     for (const ModuleTensor& t : m.tensors) out += ";" + t.key;
     for (const int child : m.children)
-      if (m.is_sequential()) out += "/" + program.modules[static_cast<size_t>(child)].type + std::to_string(program.modules[static_cast<size_t>(child)].cls);
+      if (m.is_sequential())
+        out += "/" + program.modules[static_cast<size_t>(child)].type +
+               std::to_string(program.modules[static_cast<size_t>(child)].cls);
   }
   for (const Piece& p : step.expr.pieces) {
-    if (p.kind == Piece::Kind::Text) out += p.text;
-    else if (p.kind == Piece::Kind::Operand) out += "$";
-    else out += "#" + std::to_string(p.literal.index());
+    if (p.kind == Piece::Kind::Text)
+      out += p.text;
+    else if (p.kind == Piece::Kind::Operand)
+      out += "$";
+    else
+      out += "#" + std::to_string(p.literal.index());
   }
   for (const auto& body : step.bodies) {
     out += "{";
@@ -257,14 +268,16 @@ Step make_instance(Program& program, std::vector<Step> steps, const Window& wind
   for (size_t c = 0; c < program.classes.size() && cls < 0; ++c) {
     const Module& first = program.modules[static_cast<size_t>(program.classes[c].instances.at(0))];
     if (first.body.size() != steps.size()) continue;
-    const Window of_first{.inputs = first.inputs, .outputs = first.outputs, .modules = attributes_of(program, first.body, first.inputs)};
+    const Window of_first{
+        .inputs = first.inputs, .outputs = first.outputs, .modules = attributes_of(program, first.body, first.inputs)};
     if (auto found = same_code(program, pointers(first.body), of_first, code, window)) {
       cls = static_cast<int>(c);
       match = *found;
       // The same parts: the same module, called again.
       for (const int instance : program.classes[c].instances) {
         const Module& m = program.modules[static_cast<size_t>(instance)];
-        if (!window.modules.empty() && attributes_of(program, m.body, m.inputs) == attributes_of(program, steps, match.inputs))
+        if (!window.modules.empty() &&
+            attributes_of(program, m.body, m.inputs) == attributes_of(program, steps, match.inputs))
           return call_of(instance, steps, match);
       }
     }
@@ -306,7 +319,8 @@ std::vector<Value> own_values(const Step& step) {
 
 }  // namespace
 
-std::vector<int> attributes_of(const Program& program, const std::vector<Step>& body, const std::vector<Value>& inputs) {
+std::vector<int> attributes_of(const Program& program, const std::vector<Step>& body,
+                               const std::vector<Value>& inputs) {
   std::vector<int> out;
   const auto nested = [&](int module) {  // inside of a child, then it is no attribute itself
     std::vector<int> stack(out);
@@ -325,8 +339,10 @@ std::vector<int> attributes_of(const Program& program, const std::vector<Step>& 
     if (step.module >= 0) add_once(out, step.module);
     for (const Value v : own_values(step))
       if (const Leaf* leaf = program.leaf(v); leaf && std::find(inputs.begin(), inputs.end(), v) == inputs.end()) {
-        if (program.modules[static_cast<size_t>(leaf->module)].is_tensor()) add_once(out, leaf->module);
-        else add_once(read, leaf->module);
+        if (program.modules[static_cast<size_t>(leaf->module)].is_tensor())
+          add_once(out, leaf->module);
+        else
+          add_once(read, leaf->module);
       }
   });
   for (const int module : read)
@@ -347,7 +363,8 @@ std::vector<Slot> slots(Program& program, int id) {
       for (const int part : c.children) module_slots(part);
     if (c.cls >= 0) {
       const std::vector<Slot> inner = slots(program, child);
-      for (size_t i = 0; i < inner.size(); ++i) out.push_back({.module = child, .slot = i, .owner = child, .name = inner[i].name, .value = inner[i].value});
+      for (size_t i = 0; i < inner.size(); ++i)
+        out.push_back({.module = child, .slot = i, .owner = child, .name = inner[i].name, .value = inner[i].value});
     }
   };
   for_each_step(m.body, [&](Step& step) {
@@ -356,7 +373,8 @@ std::vector<Slot> slots(Program& program, int id) {
       if (p.kind == Piece::Kind::Literal) out.push_back({.piece = &p, .name = p.text, .value = p.literal});
     for (const Value v : own_values(step)) {
       const Leaf* leaf = program.leaf(v);
-      if (leaf && program.modules[static_cast<size_t>(leaf->module)].is_tensor() && std::find(m.inputs.begin(), m.inputs.end(), v) == m.inputs.end())
+      if (leaf && program.modules[static_cast<size_t>(leaf->module)].is_tensor() &&
+          std::find(m.inputs.begin(), m.inputs.end(), v) == m.inputs.end())
         module_slots(leaf->module);
     }
   });

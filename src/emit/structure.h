@@ -11,7 +11,7 @@ namespace midstream::emit {
 // Where a body uses its values and modules.
 struct BodyIndex {
   BodyIndex(const Program& program, const std::vector<Step>& body, const std::vector<Value>& outputs);
-  std::unordered_map<int32_t, size_t> defined;           // value -> step
+  std::unordered_map<int32_t, size_t> defined;            // value -> step
   std::unordered_map<int32_t, std::vector<size_t>> uses;  // value -> steps; body.size() for the outputs
   std::map<int, std::vector<size_t>> called;              // module -> steps that call it, nested ones included
   std::map<int, std::vector<size_t>> read;                // module -> steps that use one of its tensors
@@ -23,7 +23,8 @@ struct Window {
   std::vector<int> modules;            // called or owned, in order of first appearance
   bool shares = false;                 // a module of it is called outside too
 };
-Window window(const Program& program, const std::vector<Step>& body, const BodyIndex& index, const std::vector<size_t>& steps);
+Window window(const Program& program, const std::vector<Step>& body, const BodyIndex& index,
+              const std::vector<size_t>& steps);
 
 // Is `b` the code of `a`? On success the values of b that correspond to a's inputs and outputs.
 struct Match {
@@ -45,7 +46,7 @@ struct Slot {
   CtorArg* arg = nullptr;
   int module = -1;  // an instance inside, and the number of its slot
   size_t slot = 0;
-  int owner = -1;   // the module whose argument it is, directly or inside
+  int owner = -1;  // the module whose argument it is, directly or inside
   std::string name;
   Literal value;
 };

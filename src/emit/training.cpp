@@ -33,7 +33,8 @@ std::string rate_of(const json& config, Pieces& out) {
       out.scheduled = true;
       return *text;
     }
-    out.differences.push_back(fmt::format("The learning rate schedule {} has no spelling here: the rate below is a guess.", name));
+    out.differences.push_back(
+        fmt::format("The learning rate schedule {} has no spelling here: the rate below is a guess.", name));
   }
   return "0.001";
 }
@@ -46,15 +47,20 @@ Pieces pieces_of(const EmittedModule& module, const json& compile, const std::ve
     out.optimizer_name = at(optimizer, "class_name").get<std::string>();
     out.rate = rate_of(at(optimizer, "config"), out);
     out.optimizer = emit::optimizer_text(out.optimizer_name, at(optimizer, "config"));
-    if (out.optimizer) out.differences.insert(out.differences.end(), out.optimizer->differences.begin(), out.optimizer->differences.end());
+    if (out.optimizer)
+      out.differences.insert(out.differences.end(), out.optimizer->differences.begin(),
+                             out.optimizer->differences.end());
     if (at(at(optimizer, "config"), "rules") == "keras3" && module.source.find("nn.Embedding") != std::string::npos)
-      out.differences.push_back("Keras 3 squares the gradient of an embedding row occurrence by occurrence, torch the sum of them.");
+      out.differences.push_back(
+          "Keras 3 squares the gradient of an embedding row occurrence by occurrence, torch the sum of them.");
   }
   for (const json& loss : at(compile, "losses")) {
     std::string name = at(loss, "class_name").is_string() ? at(loss, "class_name").get<std::string>() : "";
     const auto text = emit::loss_text(name, at(loss, "config"));
-    if (loss.is_null()) out.losses.push_back("prediction.new_zeros(())");
-    else if (text) out.losses.push_back(*text);
+    if (loss.is_null())
+      out.losses.push_back("prediction.new_zeros(())");
+    else if (text)
+      out.losses.push_back(*text);
     else {
       out.losses.emplace_back();
       out.differences.push_back(fmt::format("The loss {} has no plain spelling in torch: write it in `loss`.", name));
@@ -75,36 +81,45 @@ std::string loss_function(const Pieces& p) {
   std::string out;
   for (size_t i = 0; i < p.losses.size(); ++i) {
     const std::string suffix = p.losses.size() > 1 ? "_" + std::to_string(i + 1) : "";
-    const std::string body = p.losses[i].empty() ? "raise NotImplementedError(\"this model's loss\")" : "return " + p.losses[i];
+    const std::string body =
+        p.losses[i].empty() ? "raise NotImplementedError(\"this model's loss\")" : "return " + p.losses[i];
     out += fmt::format("\n\ndef loss{}(prediction: Tensor, target: Tensor) -> Tensor:\n    {}\n", suffix, body);
   }
   return out;
 }
 
 std::string optimizer_function(const Pieces& p) {
-  std::string out = fmt::format("\n\ndef learning_rate(step: int) -> float:\n    return {}\n", p.rate.empty() ? "0.001" : p.rate);
+  std::string out =
+      fmt::format("\n\ndef learning_rate(step: int) -> float:\n    return {}\n", p.rate.empty() ? "0.001" : p.rate);
   out += "\n\ndef make_optimizer(model: nn.Module, state: Path | None = STATE) -> torch.optim.Optimizer:\n";
   if (!p.optimizer) {
-    const std::string name = p.optimizer_name.empty() ? "the model was never compiled: choose an optimizer" : "torch.optim has no " + p.optimizer_name;
+    const std::string name = p.optimizer_name.empty() ? "the model was never compiled: choose an optimizer"
+                                                      : "torch.optim has no " + p.optimizer_name;
     return out + fmt::format("    raise NotImplementedError(\"{}\")\n", name);
   }
   out += "    \"\"\"The optimizer, with the state that Keras left in it.\"\"\"\n";
   out += "    slots = load_file(state) if state is not None and state.exists() else {}\n";
   out += "    step = int(slots.get(\"iteration\", torch.tensor(0)))\n    rate = learning_rate(step)\n";
-  out += "    named = {name: p for name, p in model.named_parameters() if p.requires_grad}\n    parameters = list(named.values())\n";
+  out +=
+      "    named = {name: p for name, p in model.named_parameters() if p.requires_grad}\n    parameters = "
+      "list(named.values())\n";
   out += "    optimizer = " + p.optimizer->constructor + "\n";
   out += "    for name, parameter in named.items():\n        entries = {}\n";
   for (const auto& [slot, entry] : p.optimizer->slots) {
     std::string made = entry.second;
     made.replace(made.find("{slot}"), 6, fmt::format("slots[f\"{}.{{name}}\"]", slot));
-    out += fmt::format("        if f\"{}.{{name}}\" in slots:\n            entries[\"{}\"] = {}\n", slot, entry.first, made);
+    out += fmt::format("        if f\"{}.{{name}}\" in slots:\n            entries[\"{}\"] = {}\n", slot, entry.first,
+                       made);
   }
-  out += "        if entries:\n            optimizer.state[parameter].update(step=torch.tensor(float(step)), **entries)\n";
+  out +=
+      "        if entries:\n            optimizer.state[parameter].update(step=torch.tensor(float(step)), **entries)\n";
   return out + "    return optimizer\n";
 }
 
 std::string step_function(const Pieces& p, const json& compile) {
-  std::string out = "\n\ndef train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, step: int) -> float:\n";
+  std::string out =
+      "\n\ndef train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, step: int) -> "
+      "float:\n";
   out += "    model.train()\n    for group in optimizer.param_groups:\n        group[\"lr\"] = learning_rate(step)\n";
   out += "    optimizer.zero_grad(set_to_none=True)\n";
   if (p.losses.size() <= 1) {
@@ -113,18 +128,25 @@ std::string step_function(const Pieces& p, const json& compile) {
     std::string sum;
     for (size_t i = 0; i < p.losses.size(); ++i) {
       const json& weights = at(compile, "loss_weights");
-      const std::string weight = weights.is_array() && i < weights.size() && weights[i].is_number() && weights[i].get<double>() != 1
-                                     ? emit::to_python(weights[i].get<double>()) + " * " : "";
+      const std::string weight =
+          weights.is_array() && i < weights.size() && weights[i].is_number() && weights[i].get<double>() != 1
+              ? emit::to_python(weights[i].get<double>()) + " * "
+              : "";
       sum += fmt::format("{}{}loss_{}(outputs[{}], y[{}])", i ? " + " : "", weight, i + 1, i, i);
     }
     out += "    outputs = model(*x)\n    value = " + sum + "\n";
   }
   out += "    value.backward()\n";
   const json& config = at(at(compile, "optimizer"), "config");
-  if (at(config, "clipvalue").is_number()) out += fmt::format("    nn.utils.clip_grad_value_(model.parameters(), {})\n", emit::to_python(config["clipvalue"].get<double>()));
-  if (at(config, "global_clipnorm").is_number()) out += fmt::format("    nn.utils.clip_grad_norm_(model.parameters(), {})\n", emit::to_python(config["global_clipnorm"].get<double>()));
+  if (at(config, "clipvalue").is_number())
+    out += fmt::format("    nn.utils.clip_grad_value_(model.parameters(), {})\n",
+                       emit::to_python(config["clipvalue"].get<double>()));
+  if (at(config, "global_clipnorm").is_number())
+    out += fmt::format("    nn.utils.clip_grad_norm_(model.parameters(), {})\n",
+                       emit::to_python(config["global_clipnorm"].get<double>()));
   if (at(config, "clipnorm").is_number())
-    out += fmt::format("    for parameter in model.parameters():\n        nn.utils.clip_grad_norm_(parameter, {})\n", emit::to_python(config["clipnorm"].get<double>()));
+    out += fmt::format("    for parameter in model.parameters():\n        nn.utils.clip_grad_norm_(parameter, {})\n",
+                       emit::to_python(config["clipnorm"].get<double>()));
   return out + "    optimizer.step()\n    return value.item()\n";
 }
 
@@ -142,7 +164,8 @@ std::vector<EmittedTensor> emitted_state(const EmittedModule& module, const Vari
   return out;
 }
 
-std::string emit_training(const EmittedModule& module, const json& compile, const std::vector<std::string>& differences) {
+std::string emit_training(const EmittedModule& module, const json& compile,
+                          const std::vector<std::string>& differences) {
   const Pieces p = pieces_of(module, compile, differences);
   std::string out = docstring(module, p);
   const std::string text = loss_function(p) + optimizer_function(p) + step_function(p, compile);
@@ -160,11 +183,19 @@ std::string emit_training(const EmittedModule& module, const json& compile, cons
 std::string emit_readme(const EmittedModule& module, const EmitOptions& options, const json& compile,
                         const std::vector<std::string>& differences) {
   const Pieces p = pieces_of(module, compile, differences);
-  std::string out = fmt::format("# {}\n\nConverted from {} by midstream. Nothing but torch and safetensors is needed.\n\n", module.class_name,
-                                options.source_file.empty() ? "a TensorFlow model" : "`" + options.source_file + "`" + (options.written_by.empty() ? "" : " (" + options.written_by + ")"));
-  out += "| file | what it is |\n|---|---|\n| `model.py` | the model as a `torch.nn.Module` |\n| `weights.safetensors` | its weights |\n"
-         "| `training.py` | loss, optimizer and a training step with `torch.optim` |\n| `state.safetensors` | what the optimizer had gathered |\n\n";
-  out += "```python\nfrom model import load\nmodel = load().eval()\n```\n\nInputs and outputs have the layout that the original had.\n";
+  std::string out = fmt::format(
+      "# {}\n\nConverted from {} by midstream. Nothing but torch and safetensors is needed.\n\n", module.class_name,
+      options.source_file.empty()
+          ? "a TensorFlow model"
+          : "`" + options.source_file + "`" + (options.written_by.empty() ? "" : " (" + options.written_by + ")"));
+  out +=
+      "| file | what it is |\n|---|---|\n| `model.py` | the model as a `torch.nn.Module` |\n| `weights.safetensors` | "
+      "its weights |\n"
+      "| `training.py` | loss, optimizer and a training step with `torch.optim` |\n| `state.safetensors` | what the "
+      "optimizer had gathered |\n\n";
+  out +=
+      "```python\nfrom model import load\nmodel = load().eval()\n```\n\nInputs and outputs have the layout that the "
+      "original had.\n";
   if (p.differences.empty()) return out;
   out += "\n## Training\n\n`training.py` differs from Keras in this (`midstream train` does not):\n\n";
   for (const std::string& d : p.differences) out += "- " + d + "\n";

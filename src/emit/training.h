@@ -1,6 +1,6 @@
 // DIR/training.py and DIR/README.md of a converted model: how to go on training it with torch.optim, and what differs
-// from what Keras (and midstream) would do. `compile` is canonical (frontend/keras/canonical.h); `differences`: what the
-// model itself asks for and plain PyTorch does not do, sentences.
+// from what Keras (and midstream) would do. `compile` is canonical (frontend/keras/canonical.h); `differences`: what
+// the model itself asks for and plain PyTorch does not do, sentences.
 #pragma once
 
 #include <nlohmann/json.hpp>

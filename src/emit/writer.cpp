@@ -93,11 +93,16 @@ std::vector<std::string> Writer::input_names(const Class& c, const Module& insta
     const Value v = instance.inputs[i];
     const Type& type = p_.graph->type(v);
     std::string name = "x";
-    if (const Leaf* leaf = p_.leaf(v)) name = leaf->key.empty() ? "weight" : leaf->key;
-    else if (c.kind == "model" && !is_default_name(p_.graph->inputs[i].name)) name = identifier(p_.graph->inputs[i].name);
-    else if (type.kind == Kind::Int) name = "size";
-    else if (type.kind == Kind::Tensor && type.dtype == DType::Bool) name = "mask";
-    else if (tensors < std::size(kNames)) name = kNames[tensors++];
+    if (const Leaf* leaf = p_.leaf(v))
+      name = leaf->key.empty() ? "weight" : leaf->key;
+    else if (c.kind == "model" && !is_default_name(p_.graph->inputs[i].name))
+      name = identifier(p_.graph->inputs[i].name);
+    else if (type.kind == Kind::Int)
+      name = "size";
+    else if (type.kind == Kind::Tensor && type.dtype == DType::Bool)
+      name = "mask";
+    else if (tensors < std::size(kNames))
+      name = kNames[tensors++];
     out.push_back(unique(name, taken));
   }
   return out;
@@ -109,7 +114,9 @@ std::string Writer::class_doc(const Class& c) const {
     return fmt::format("The model{}.", from);
   }
   if (c.kind == "scope") return fmt::format("The part '{}' of the model.", c.path);
-  if (c.kind == "layer" && !c.op.empty()) return fmt::format("{}, as {} computes it.", c.name, c.op.substr(0, c.op.find('.')) == "keras" ? "Keras" : "the source");
+  if (c.kind == "layer" && !c.op.empty())
+    return fmt::format("{}, as {} computes it.", c.name,
+                       c.op.substr(0, c.op.find('.')) == "keras" ? "Keras" : "the source");
   if (c.instances.size() > 1) return fmt::format("A block that comes {} times.", c.instances.size());
   return "A part of the model.";
 }
@@ -121,7 +128,8 @@ void Writer::write_init(const Class& c, const Module& instance) {
   line("        super().__init__()");
   for (const Param& p : c.params)
     if (p.in_forward) line(fmt::format("        self.{0} = {0}", p.name));
-  for (size_t k = 0; k < instance.children.size(); ++k) put(attribute_line(p_, c, c.attributes[k], instance.children[k]), 8);
+  for (size_t k = 0; k < instance.children.size(); ++k)
+    put(attribute_line(p_, c, c.attributes[k], instance.children[k]), 8);
   if (c.kind == "model" && is_double()) line("        self.double()");
 }
 

@@ -26,7 +26,7 @@ Kind kind_of(uint32_t field) {
 }
 
 const char* name_of(Kind kind) {
-  constexpr const char* kNames[] = {"nothing", "a string", "an integer",  "a float", "a boolean",    "a type",
+  constexpr const char* kNames[] = {"nothing", "a string", "an integer", "a float", "a boolean",    "a type",
                                     "a shape", "a tensor", "a function", "a list",  "a placeholder"};
   return kNames[static_cast<int>(kind)];
 }
@@ -68,7 +68,8 @@ template <class F>
 void each(const AttrValue& value, uint32_t field, const F& read) {
   if (value.kind() == Kind::None) return;
   if (value.kind() != Kind::List)
-    throw Error(ErrorKind::Mismatch, value.where, "is " + std::string(name_of(value.kind())) + ", where a list is needed.");
+    throw Error(ErrorKind::Mismatch, value.where,
+                "is " + std::string(name_of(value.kind())) + ", where a list is needed.");
   Wire w(value.raw, value.where);
   while (w.next()) {
     if (w.field() != 1) {

@@ -179,7 +179,9 @@ std::string slice_key(std::string_view tensor, const TensorSlice& slice) {
 }
 
 TensorSlice whole_slice(const std::string& where, const TensorSlice& slice, const Dims& shape) {
-  auto bad = [&] { throw Error(ErrorKind::BadFile, where, "has a part that does not fit its shape " + to_string(shape) + "."); };
+  auto bad = [&] {
+    throw Error(ErrorKind::BadFile, where, "has a part that does not fit its shape " + to_string(shape) + ".");
+  };
   TensorSlice out = slice;
   if (out.empty()) out.assign(shape.size(), {0, kUnknown});
   if (out.size() != shape.size()) bad();
@@ -200,7 +202,9 @@ void extract_slice(const std::byte* tensor, const Dims& shape, const TensorSlice
 
 std::vector<std::string> decode_strings(const std::string& where, Bytes bytes, size_t count) {
   const char *begin = reinterpret_cast<const char*>(bytes.data()), *at = begin, *end = begin + bytes.size();
-  auto bad = [&]() -> void { throw Error(ErrorKind::BadFile, where, "its string data are broken.", "The file is damaged."); };
+  auto bad = [&]() -> void {
+    throw Error(ErrorKind::BadFile, where, "its string data are broken.", "The file is damaged.");
+  };
   if (count > bytes.size()) bad();
   std::vector<uint64_t> lengths(count);
   for (uint64_t& length : lengths) try {

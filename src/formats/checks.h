@@ -20,7 +20,8 @@ inline uint64_t checked_nbytes(const std::string& where, const Dims& shape, size
       continue;
     }
     if (size < 0 || static_cast<uint64_t>(size) > kMost / bytes)
-      throw Error(ErrorKind::BadFile, where, "has the impossible shape " + to_string(shape) + ".", "The file is damaged.");
+      throw Error(ErrorKind::BadFile, where, "has the impossible shape " + to_string(shape) + ".",
+                  "The file is damaged.");
     bytes *= static_cast<uint64_t>(size);
   }
   return zero || item == 0 ? 0 : bytes;

@@ -88,7 +88,9 @@ FunctionDef read_function(const std::string& name, const SharedBytes& message) {
           while (attrs.next()) attrs.field() == 1 ? read_attr(attrs, f.arg_attrs[index], where) : attrs.skip();
         });
         break;
-      case 8: numbered_entry(w.message(), [&](uint32_t arg, uint32_t id) { f.resource_arg_unique_id[arg] = id; }); break;
+      case 8:
+        numbered_entry(w.message(), [&](uint32_t arg, uint32_t id) { f.resource_arg_unique_id[arg] = id; });
+        break;
       default: w.skip();
     }
   return f;
@@ -111,8 +113,7 @@ void read_library(const std::string& name, Wire library, GraphDef& graph) {
 
 const AttrValue& NodeDef::attr(std::string_view key) const {
   auto found = attrs.find(key);
-  if (found == attrs.end())
-    throw Error(ErrorKind::BadFile, name, op + " has no attribute '" + std::string(key) + "'.");
+  if (found == attrs.end()) throw Error(ErrorKind::BadFile, name, op + " has no attribute '" + std::string(key) + "'.");
   return found->second;
 }
 

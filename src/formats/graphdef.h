@@ -1,6 +1,6 @@
 // TensorFlow's GraphDef, walked in place: names and structure become plain structs, attribute values stay undecoded
-// bytes until somebody asks, tensors with tensor_content are never copied. There is no 2 GB limit and no generated code.
-// Every AttrValue shares the file's bytes. Nothing is interpreted here: no op, no default value of an attribute.
+// bytes until somebody asks, tensors with tensor_content are never copied. There is no 2 GB limit and no generated
+// code. Every AttrValue shares the file's bytes. Nothing is interpreted here: no op, no default value of an attribute.
 // Throws Error(BadFile, "<file>: <node>", ...) for broken bytes; Error(Mismatch) when an attribute is not of the kind
 // that was asked for.
 #pragma once
@@ -17,9 +17,30 @@ namespace midstream {
 
 // tensorflow.DataType. A reference type (TF1 variables) is the plain one plus 100.
 enum class TfType : int32_t {
-  Invalid = 0, Float = 1, Double = 2, Int32 = 3, UInt8 = 4, Int16 = 5, Int8 = 6, String = 7, Complex64 = 8, Int64 = 9,
-  Bool = 10, QInt8 = 11, QUInt8 = 12, QInt32 = 13, BFloat16 = 14, QInt16 = 15, QUInt16 = 16, UInt16 = 17,
-  Complex128 = 18, Half = 19, Resource = 20, Variant = 21, UInt32 = 22, UInt64 = 23,
+  Invalid = 0,
+  Float = 1,
+  Double = 2,
+  Int32 = 3,
+  UInt8 = 4,
+  Int16 = 5,
+  Int8 = 6,
+  String = 7,
+  Complex64 = 8,
+  Int64 = 9,
+  Bool = 10,
+  QInt8 = 11,
+  QUInt8 = 12,
+  QInt32 = 13,
+  BFloat16 = 14,
+  QInt16 = 15,
+  QUInt16 = 16,
+  UInt16 = 17,
+  Complex128 = 18,
+  Half = 19,
+  Resource = 20,
+  Variant = 21,
+  UInt32 = 22,
+  UInt64 = 23,
 };
 bool is_ref(TfType type);
 TfType without_ref(TfType type);

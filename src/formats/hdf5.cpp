@@ -92,7 +92,8 @@ Array read_copy(const Source& source, hid_t type, hid_t space, const ElementType
 }
 
 [[noreturn]] void no_array(const std::string& where) {
-  throw Error(ErrorKind::BadFile, where, "holds elements of a type that has no array (compound, reference or the like).",
+  throw Error(ErrorKind::BadFile, where,
+              "holds elements of a type that has no array (compound, reference or the like).",
               "Models do not use such types; this may be another kind of HDF5 file.");
 }
 
@@ -106,7 +107,8 @@ bool is_plain(hid_t dataset, const std::string& where) {
   return layout == H5D_CONTIGUOUS;
 }
 
-std::optional<ByteRange> direct_range(hid_t dataset, uint64_t bytes, const SharedBytes& image, const std::string& where) {
+std::optional<ByteRange> direct_range(hid_t dataset, uint64_t bytes, const SharedBytes& image,
+                                      const std::string& where) {
   haddr_t offset = H5Dget_offset(dataset);
   if (offset == HADDR_UNDEF) return std::nullopt;  // never written: all fill value
   if (offset > image.size() || bytes > image.size() - offset)
@@ -164,15 +166,13 @@ bool H5File::exists(const std::string& path) const {
 bool H5File::is_group(const std::string& path) const {
   Lock lock;
   std::string p = normal_path(path);
-  return object_exists(impl_->file.id(), p) &&
-         object_type(impl_->file.id(), p, impl_->where(p)) == H5O_TYPE_GROUP;
+  return object_exists(impl_->file.id(), p) && object_type(impl_->file.id(), p, impl_->where(p)) == H5O_TYPE_GROUP;
 }
 
 bool H5File::is_dataset(const std::string& path) const {
   Lock lock;
   std::string p = normal_path(path);
-  return object_exists(impl_->file.id(), p) &&
-         object_type(impl_->file.id(), p, impl_->where(p)) == H5O_TYPE_DATASET;
+  return object_exists(impl_->file.id(), p) && object_type(impl_->file.id(), p, impl_->where(p)) == H5O_TYPE_DATASET;
 }
 
 static std::vector<std::string> link_names(hid_t group, H5_index_t index, const std::string& where) {

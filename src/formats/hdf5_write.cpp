@@ -173,16 +173,17 @@ void H5Writer::write(const std::string& path, const Array& array) {
     H5Pset_alloc_time(plist.id(), H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(plist.id(), H5D_FILL_TIME_NEVER);
   }
-  Handle dataset(H5Dcreate2(impl_->file.id(), p.c_str(), type.id(), space.id(), link_creation().id(), plist.id(),
-                            H5P_DEFAULT),
-                 H5Dclose);
+  Handle dataset(
+      H5Dcreate2(impl_->file.id(), p.c_str(), type.id(), space.id(), link_creation().id(), plist.id(), H5P_DEFAULT),
+      H5Dclose);
   if (!dataset.ok()) fail(impl_->where(p), "cannot be created as a dataset");
   if (array.dtype() == DType::BFloat16) set_attribute(p, "dtype", std::string("bfloat16"));
   if (array.size() == 0) return;
   std::vector<const char*> texts;
   if (strings) texts = pointers_to(array.strings());
   const void* data = strings ? static_cast<const void*>(texts.data()) : array.bytes();
-  if (H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) fail(impl_->where(p), "cannot be written");
+  if (H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+    fail(impl_->where(p), "cannot be written");
 }
 
 void H5Writer::remove(const std::string& path) {
@@ -209,22 +210,25 @@ void H5Writer::Impl::write_fixed(hid_t object, const std::string& path, const st
   H5Tset_strpad(type.id(), H5T_STR_NULLPAD);
   Handle space = space_of({static_cast<int64_t>(texts.size())});
   Handle out = new_attribute(object, path, attribute, type.id(), space.id());
-  if (H5Awrite(out.id(), type.id(), buffer.data()) < 0) fail(where(path), "attribute " + attribute + " cannot be written");
+  if (H5Awrite(out.id(), type.id(), buffer.data()) < 0)
+    fail(where(path), "attribute " + attribute + " cannot be written");
 }
 
 void H5Writer::set_attribute(const std::string& object, const std::string& name, const std::string& text) {
   set_attribute(object, name, Array::of_strings({}, {text}));
 }
 
-void H5Writer::set_attribute(const std::string& object, const std::string& name, const std::vector<std::string>& texts) {
+void H5Writer::set_attribute(const std::string& object, const std::string& name,
+                             const std::vector<std::string>& texts) {
   Lock lock;
   if (texts.empty()) return set_attribute(object, name, Array::of<double>(DType::Float64, {0}, {}));
   std::string p = normal_path(object);
   size_t width = 1;
   for (const std::string& text : texts) width = std::max(width, text.size());
   if (width > kHeaderLimit)
-    throw Error(ErrorKind::Usage, impl_->where(p), "attribute " + name + " has a string of " + std::to_string(width) +
-                                                       " bytes; HDF5 allows " + std::to_string(kHeaderLimit) + ".");
+    throw Error(ErrorKind::Usage, impl_->where(p),
+                "attribute " + name + " has a string of " + std::to_string(width) + " bytes; HDF5 allows " +
+                    std::to_string(kHeaderLimit) + ".");
   Handle handle = impl_->open_object(p);
   if (H5Aexists(handle.id(), name.c_str()) > 0) H5Adelete(handle.id(), name.c_str());
   for (int i = 0; H5Aexists(handle.id(), (name + std::to_string(i)).c_str()) > 0; ++i)

@@ -90,7 +90,8 @@ std::optional<std::string> LeveldbTable::get(std::string_view key) const {
   return out;
 }
 
-void LeveldbTable::scan(std::string_view first, const std::function<bool(std::string_view, std::string_view)>& visit) const {
+void LeveldbTable::scan(std::string_view first,
+                        const std::function<bool(std::string_view, std::string_view)>& visit) const {
   try {
     std::unique_ptr<leveldb::Iterator> it(impl_->table->NewIterator(checked()));
     for (it->Seek(slice(first)); it->Valid(); it->Next())

@@ -9,7 +9,8 @@ namespace midstream {
 namespace {
 
 [[noreturn]] void bad(const std::string& name, const std::string& what) {
-  throw Error(ErrorKind::BadFile, name, "is not a readable .npy file: " + what + ".", "Write it again with numpy.save.");
+  throw Error(ErrorKind::BadFile, name, "is not a readable .npy file: " + what + ".",
+              "Write it again with numpy.save.");
 }
 
 std::optional<DType> numeric_type(char kind, size_t item) {
@@ -103,13 +104,15 @@ class DictReader {
   }
   void read_type(NpyHeader& h) {
     if (peek() == '[')
-      throw Error(ErrorKind::Unsupported, name_, "holds a structured array.", "Save its fields as arrays of their own.");
+      throw Error(ErrorKind::Unsupported, name_, "holds a structured array.",
+                  "Save its fields as arrays of their own.");
     std::string descr = quoted();
     if (descr.size() >= 2 && descr[1] == 'O')
       throw Error(ErrorKind::BadFile, name_, "holds Python objects (a pickle), which could run code.",
                   "Save numbers or strings: numpy.asarray(x, dtype=...).");
     size_t size = 0;
-    auto [end, error] = std::from_chars(descr.data() + std::min<size_t>(2, descr.size()), descr.data() + descr.size(), size);
+    auto [end, error] =
+        std::from_chars(descr.data() + std::min<size_t>(2, descr.size()), descr.data() + descr.size(), size);
     if (descr.size() < 3 || error != std::errc{} || end != descr.data() + descr.size() || size > (1u << 30))
       bad(name_, "its type '" + descr + "' is not known");
     h.kind = descr[1];
@@ -118,7 +121,8 @@ class DictReader {
     h.swap_unit = h.kind == 'U' ? 4 : h.kind == 'S' || h.kind == 'V' ? 1 : h.kind == 'c' ? size / 2 : size;
     if (h.kind == 'S' || h.kind == 'U') return;
     h.dtype = numeric_type(h.kind, size);
-    if (!h.dtype) throw Error(ErrorKind::Unsupported, name_, "holds elements of type '" + descr + "', which is not supported.");
+    if (!h.dtype)
+      throw Error(ErrorKind::Unsupported, name_, "holds elements of type '" + descr + "', which is not supported.");
   }
 
   const std::string& name_;

@@ -20,10 +20,10 @@ struct Name {
   const char* name;
 };
 constexpr Name kNames[] = {
-    {DType::Bool, "BOOL"},       {DType::UInt8, "U8"},      {DType::Int8, "I8"},   {DType::Int16, "I16"},
-    {DType::UInt16, "U16"},      {DType::Float16, "F16"},   {DType::BFloat16, "BF16"}, {DType::Int32, "I32"},
-    {DType::UInt32, "U32"},      {DType::Float32, "F32"},   {DType::Float64, "F64"},   {DType::Int64, "I64"},
-    {DType::UInt64, "U64"},      {DType::Complex64, "C64"},
+    {DType::Bool, "BOOL"},  {DType::UInt8, "U8"},      {DType::Int8, "I8"},       {DType::Int16, "I16"},
+    {DType::UInt16, "U16"}, {DType::Float16, "F16"},   {DType::BFloat16, "BF16"}, {DType::Int32, "I32"},
+    {DType::UInt32, "U32"}, {DType::Float32, "F32"},   {DType::Float64, "F64"},   {DType::Int64, "I64"},
+    {DType::UInt64, "U64"}, {DType::Complex64, "C64"},
 };
 
 [[noreturn]] void bad(const std::string& where, const std::string& what) {
@@ -59,7 +59,8 @@ SafetensorsFile::Entry read_entry(const std::string& where, const Json& value, u
     if (n > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) bad(where, "its shape is impossible");
     entry.shape.push_back(static_cast<int64_t>(n));
   }
-  uint64_t begin = unsigned_number(where, value["data_offsets"][0]), end = unsigned_number(where, value["data_offsets"][1]);
+  uint64_t begin = unsigned_number(where, value["data_offsets"][0]),
+           end = unsigned_number(where, value["data_offsets"][1]);
   if (begin > end || end > available) bad(where, "its data lie outside of the file");
   uint64_t wanted = checked_nbytes(where, entry.shape, item_size(entry.dtype));
   if (end - begin != wanted)
@@ -73,16 +74,19 @@ SafetensorsFile::Entry read_entry(const std::string& where, const Json& value, u
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) { return SafetensorsFile(path, map_file(path)); }
 
-SafetensorsFile::SafetensorsFile(std::string name, SharedBytes bytes) : name_(std::move(name)), bytes_(std::move(bytes)) {
+SafetensorsFile::SafetensorsFile(std::string name, SharedBytes bytes)
+    : name_(std::move(name)), bytes_(std::move(bytes)) {
   if (bytes_.size() < 8) bad(name_, "has " + std::to_string(bytes_.size()) + " bytes, its header alone wants 8");
   uint64_t length = load<uint64_t>(bytes_.data());
-  if (length > kMostHeader || length > bytes_.size() - 8) bad(name_, "its header would have " + std::to_string(length) + " bytes");
+  if (length > kMostHeader || length > bytes_.size() - 8)
+    bad(name_, "its header would have " + std::to_string(length) + " bytes");
   Json header = Json::parse(bytes_.text().substr(8, length), nullptr, false);
   if (!header.is_object()) bad(name_, "its header is not a JSON object");
   for (const auto& [key, value] : header.items()) {
     if (key == "__metadata__") {
       if (!value.is_object()) bad(name_, "its metadata are not a JSON object");
-      for (const auto& [k, text] : value.items()) metadata_[k] = text.is_string() ? text.get<std::string>() : text.dump();
+      for (const auto& [k, text] : value.items())
+        metadata_[k] = text.is_string() ? text.get<std::string>() : text.dump();
       continue;
     }
     entries_.emplace(key, read_entry(name_ + ": " + key, value, 8 + length, bytes_.size() - 8 - length));
@@ -111,7 +115,8 @@ void write_safetensors(const std::string& path, const NamedArrays& tensors,
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t at = 0;
   for (const auto* tensor : order) {
-    if (header.contains(tensor->first)) throw Error(ErrorKind::Usage, path, "two tensors are called '" + tensor->first + "'.");
+    if (header.contains(tensor->first))
+      throw Error(ErrorKind::Usage, path, "two tensors are called '" + tensor->first + "'.");
     uint64_t size = tensor->second.nbytes();
     header[tensor->first] = {{"dtype", name_of(tensor->first, tensor->second.dtype())},
                              {"shape", tensor->second.shape()},

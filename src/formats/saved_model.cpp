@@ -132,7 +132,8 @@ std::vector<VariableDef> MetaGraphDef::variables(const std::string& collection) 
   std::vector<VariableDef> out;
   auto found = collections.find(collection);
   if (found == collections.end()) return out;
-  for (const std::string& serialized : found->second) out.push_back(read_variable("collection " + collection, serialized));
+  for (const std::string& serialized : found->second)
+    out.push_back(read_variable("collection " + collection, serialized));
   return out;
 }
 

@@ -18,7 +18,7 @@ struct TensorInfo {
   std::string name;  // "serving_default_x:0"
   TfType dtype = TfType::Invalid;
   TfShape shape;
-  std::vector<std::string> sparse;      // coo_sparse
+  std::vector<std::string> sparse;     // coo_sparse
   std::vector<TensorInfo> components;  // composite_tensor
 };
 
@@ -35,15 +35,32 @@ struct SaverDef {
 
 // tensorflow.StructuredValue, as a tree.
 struct StructuredValue {
-  enum class Kind { Unset, None, Float, Int, String, Bool, Shape, DType, TensorSpec, TypeSpec, BoundedTensorSpec, List,
-                    Tuple, Dict, NamedTuple, TensorValue, NumpyValue };
+  enum class Kind {
+    Unset,
+    None,
+    Float,
+    Int,
+    String,
+    Bool,
+    Shape,
+    DType,
+    TensorSpec,
+    TypeSpec,
+    BoundedTensorSpec,
+    List,
+    Tuple,
+    Dict,
+    NamedTuple,
+    TensorValue,
+    NumpyValue
+  };
   Kind kind = Kind::Unset;
-  double number = 0;      // Float
-  int64_t integer = 0;    // Int, Bool
-  std::string text;       // String; the name of TensorSpec, NamedTuple, TypeSpec's class name
-  TfShape shape;          // Shape, TensorSpec
+  double number = 0;    // Float
+  int64_t integer = 0;  // Int, Bool
+  std::string text;     // String; the name of TensorSpec, NamedTuple, TypeSpec's class name
+  TfShape shape;        // Shape, TensorSpec
   TfType dtype = TfType::Invalid;
-  std::vector<StructuredValue> items;             // List, Tuple; TypeSpec: its state
+  std::vector<StructuredValue> items;                           // List, Tuple; TypeSpec: its state
   std::vector<std::pair<std::string, StructuredValue>> fields;  // Dict, NamedTuple
 };
 

@@ -135,7 +135,8 @@ TensorBundle TensorBundle::open(const std::string& path) {
     for (const std::string& file : files) {
       impl->tables.emplace_back(file, map_file(file));
       auto meta = impl->tables.back().get("");
-      if (!meta) throw Error(ErrorKind::BadFile, file, "is a table, but not a checkpoint: its list of tensors is missing.");
+      if (!meta)
+        throw Error(ErrorKind::BadFile, file, "is a table, but not a checkpoint: its list of tensors is missing.");
       Wire w(share(std::move(*meta)), file);
       while (w.next()) w.field() == 1 ? read_v1_meta(file, w.message(), impl->entries) : w.skip();
     }
@@ -169,12 +170,14 @@ SharedBytes TensorBundle::Impl::data(const std::string& where, const BundleEntry
   static std::mutex mutex;
   std::lock_guard lock(mutex);
   if (e.shard < 0 || e.shard >= num_shards)
-    throw Error(ErrorKind::BadFile, where, "is in shard " + std::to_string(e.shard) + " of " + std::to_string(num_shards) + ".");
+    throw Error(ErrorKind::BadFile, where,
+                "is in shard " + std::to_string(e.shard) + " of " + std::to_string(num_shards) + ".");
   auto& shard = shards[static_cast<size_t>(e.shard)];
   if (!shard) {
     std::string file = shard_file(prefix, e.shard, num_shards);
     if (!is_file(file))
-      throw Error(ErrorKind::BadFile, where, "its data file '" + file + "' is missing.", "Put it beside the .index file.");
+      throw Error(ErrorKind::BadFile, where, "its data file '" + file + "' is missing.",
+                  "Put it beside the .index file.");
     shard = map_file(file);
   }
   if (e.range.offset > shard->size() || e.range.length > shard->size() - e.range.offset)
@@ -216,7 +219,8 @@ Array TensorBundle::Impl::read_slices(std::string_view key, const BundleEntry& e
     TensorSlice whole = whole_slice(place, slice, e.shape);
     Array part = read_whole(place, slice_entry(key, slice));
     uint64_t elements = slice_elements(whole);
-    if (part.dtype() != *dtype || static_cast<uint64_t>(part.size()) != elements) check_complete(place, static_cast<uint64_t>(part.size()), elements);
+    if (part.dtype() != *dtype || static_cast<uint64_t>(part.size()) != elements)
+      check_complete(place, static_cast<uint64_t>(part.size()), elements);
     got += elements;
     parts.emplace_back(std::move(whole), std::move(part));
   }

@@ -24,8 +24,8 @@ struct BundleEntry {
   TfType dtype = TfType::Invalid;
   Dims shape;
   int shard = 0;
-  ByteRange range;      // in the shard (V2)
-  uint32_t crc = 0;     // masked crc32c of the bytes (V2)
+  ByteRange range;   // in the shard (V2)
+  uint32_t crc = 0;  // masked crc32c of the bytes (V2)
   std::vector<TensorSlice> slices;
 };
 
@@ -37,7 +37,7 @@ class TensorBundle {
   static bool exists(const std::string& prefix);
 
   const std::string& prefix() const;
-  int version() const;     // 1 or 2
+  int version() const;  // 1 or 2
   int num_shards() const;
   // Sorted by key. Parts of partitioned tensors are not listed.
   const std::map<std::string, BundleEntry, std::less<>>& entries() const;
@@ -59,8 +59,8 @@ class TensorBundle {
 // A new V2 bundle of one shard, as TensorFlow's BundleWriter lays it out.
 void write_bundle(const std::string& prefix, const NamedArrays& tensors);
 
-// A copy of a V2 bundle in which some tensors have other values of equal dtype and shape. The object graph and all other
-// bytes stay. `prefix` may be the source's own prefix.
+// A copy of a V2 bundle in which some tensors have other values of equal dtype and shape. The object graph and all
+// other bytes stay. `prefix` may be the source's own prefix.
 class BundleEdit {
  public:
   explicit BundleEdit(const TensorBundle& source) : source_(source) {}

@@ -18,7 +18,8 @@ void write_shard(const std::string& path, Bytes old, std::vector<Piece>& pieces)
   atomic_write(path, [&](FileWriter& out) {
     uint64_t at = 0;
     for (const Piece& p : pieces) {
-      if (p.offset < at) throw Error(ErrorKind::BadFile, path, "two tensors lie over each other.", "The index is damaged.");
+      if (p.offset < at)
+        throw Error(ErrorKind::BadFile, path, "two tensors lie over each other.", "The index is damaged.");
       if (at < old.size()) out.write(old.subspan(at, std::min<uint64_t>(p.offset, old.size()) - at));
       out.write(p.bytes);
       at = p.offset + p.bytes.size();
@@ -33,7 +34,8 @@ void write_bundle(const std::string& prefix, const NamedArrays& tensors) {
   std::map<std::string, const Array*> sorted;
   for (const auto& [name, array] : tensors) {
     if (name.empty() || name[0] == '\0') throw Error(ErrorKind::Usage, prefix, "a tensor needs a name.");
-    if (!sorted.emplace(name, &array).second) throw Error(ErrorKind::Usage, prefix, "two tensors are called '" + name + "'.");
+    if (!sorted.emplace(name, &array).second)
+      throw Error(ErrorKind::Usage, prefix, "two tensors are called '" + name + "'.");
   }
   std::map<std::string, std::string> index;
   index[""] = bundle_header(1);
@@ -60,7 +62,8 @@ void write_bundle(const std::string& prefix, const NamedArrays& tensors) {
 void BundleEdit::set(std::string_view key, const Array& value) {
   const auto& impl = *source_.impl_;
   if (impl.version != 2)
-    throw Error(ErrorKind::Unsupported, impl.prefix, "is a V1 checkpoint, which is only read.", "Write a new V2 checkpoint.");
+    throw Error(ErrorKind::Unsupported, impl.prefix, "is a V1 checkpoint, which is only read.",
+                "Write a new V2 checkpoint.");
   const BundleEntry& e = impl.entry(key);
   if (to_dtype(e.dtype) != value.dtype() || e.shape != value.shape())
     throw Error(ErrorKind::Mismatch, impl.where(key),
@@ -105,7 +108,8 @@ void BundleEdit::write(const std::string& prefix) const {
       put(key, e, std::move(piece), strings_crc(value.strings()));
     } else if (e.slices.empty()) {
       Bytes bytes(value.bytes(), value.nbytes());
-      if (bytes.size() != e.range.length) throw Error(ErrorKind::BadFile, impl.where(key), "its size does not fit its shape.");
+      if (bytes.size() != e.range.length)
+        throw Error(ErrorKind::BadFile, impl.where(key), "its size does not fit its shape.");
       put(key, e, {0, {}, bytes}, masked_crc32c(bytes));
     } else {
       for (const TensorSlice& slice : e.slices) {
@@ -113,7 +117,8 @@ void BundleEdit::write(const std::string& prefix) const {
         BundleEntry part = impl.slice_entry(key, slice);
         size_t item = item_size(value.dtype()), count = 1;
         for (auto [start, length] : whole) count *= static_cast<size_t>(length);
-        if (count * item != part.range.length) throw Error(ErrorKind::BadFile, impl.where(key), "a part's size is wrong.");
+        if (count * item != part.range.length)
+          throw Error(ErrorKind::BadFile, impl.where(key), "a part's size is wrong.");
         Piece piece{0, std::vector<std::byte>(count * item), {}};
         extract_slice(value.bytes(), e.shape, whole, piece.owned.data(), item);
         piece.bytes = piece.owned;
@@ -124,7 +129,8 @@ void BundleEdit::write(const std::string& prefix) const {
   }
   // The index last: until it is in place, a reader of `prefix` sees the old index with its old checksums.
   for (int i = 0; i < impl.num_shards; ++i)
-    write_shard(shard_file(prefix, i, impl.num_shards), shards[static_cast<size_t>(i)].bytes, pieces[static_cast<size_t>(i)]);
+    write_shard(shard_file(prefix, i, impl.num_shards), shards[static_cast<size_t>(i)].bytes,
+                pieces[static_cast<size_t>(i)]);
   std::string table = build_leveldb_table(index);
   atomic_write(index_file(prefix), as_bytes(table));
 }

@@ -109,7 +109,9 @@ Array filled_complex(DType dtype, Dims shape, std::vector<T> values) {
 // TensorFlow's EncodeStringList: all lengths as varints, then all bytes.
 std::vector<std::string> split_strings(const std::string& name, Bytes content, size_t count) {
   const char *at = reinterpret_cast<const char*>(content.data()), *end = at + content.size();
-  auto bad = [&]() -> void { throw Error(ErrorKind::BadFile, name, "its string data are broken.", "The file is damaged."); };
+  auto bad = [&]() -> void {
+    throw Error(ErrorKind::BadFile, name, "its string data are broken.", "The file is damaged.");
+  };
   if (count > content.size()) bad();
   std::vector<uint64_t> lengths(count);
   for (uint64_t& length : lengths) try {
@@ -131,11 +133,13 @@ Array to_array(const std::string& name, const Values& v, TfType type, const Dims
   if (!dtype) throw Error(ErrorKind::Unsupported, name, "holds a tensor of type " + to_string(type) + ".");
   uint64_t bytes = checked_nbytes(name, shape, item_size(*dtype));
   if (bytes > (uint64_t{1} << 31) && !v.content)
-    throw Error(ErrorKind::BadFile, name, "declares a constant of " + std::to_string(bytes) + " bytes.", "The file is damaged.");
+    throw Error(ErrorKind::BadFile, name, "declares a constant of " + std::to_string(bytes) + " bytes.",
+                "The file is damaged.");
   if (*dtype == DType::String) {
     checked_nbytes(name, shape, sizeof(std::string));
     size_t count = static_cast<size_t>(num_elements(shape));
-    if (count > (size_t{1} << 26)) throw Error(ErrorKind::BadFile, name, "declares " + std::to_string(count) + " strings.");
+    if (count > (size_t{1} << 26))
+      throw Error(ErrorKind::BadFile, name, "declares " + std::to_string(count) + " strings.");
     std::vector<std::string> strings = v.content ? split_strings(name, v.content->bytes, count) : v.strings;
     std::string last = strings.empty() ? "" : strings.back();
     strings.resize(count, last);
@@ -144,8 +148,8 @@ Array to_array(const std::string& name, const Values& v, TfType type, const Dims
   if (v.content && !(v.content->bytes.empty() && bytes > 0)) {
     if (v.content->size() != bytes)
       throw Error(ErrorKind::BadFile, name,
-                  "its tensor_content has " + std::to_string(v.content->size()) + " bytes, its shape " + to_string(shape) +
-                      " wants " + std::to_string(bytes) + ".",
+                  "its tensor_content has " + std::to_string(v.content->size()) + " bytes, its shape " +
+                      to_string(shape) + " wants " + std::to_string(bytes) + ".",
                   "The file is damaged.");
     return Array(*dtype, shape, v.content->owner, v.content->data());
   }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <protozero/pbf_reader.hpp>
-
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,16 +61,19 @@ class Wire {
   // Repeated numbers, packed or one by one.
   template <class T>
   void integers(std::vector<T>& out) {
-    repeated(protozero::pbf_wire_type::varint, out, [](auto& r) { return static_cast<T>(r.get_uint64()); },
-             [](auto& r) { return r.get_packed_uint64(); });
+    repeated(
+        protozero::pbf_wire_type::varint, out, [](auto& r) { return static_cast<T>(r.get_uint64()); },
+        [](auto& r) { return r.get_packed_uint64(); });
   }
   void floats(std::vector<float>& out) {
-    repeated(protozero::pbf_wire_type::fixed32, out, [](auto& r) { return r.get_float(); },
-             [](auto& r) { return r.get_packed_float(); });
+    repeated(
+        protozero::pbf_wire_type::fixed32, out, [](auto& r) { return r.get_float(); },
+        [](auto& r) { return r.get_packed_float(); });
   }
   void doubles(std::vector<double>& out) {
-    repeated(protozero::pbf_wire_type::fixed64, out, [](auto& r) { return r.get_double(); },
-             [](auto& r) { return r.get_packed_double(); });
+    repeated(
+        protozero::pbf_wire_type::fixed64, out, [](auto& r) { return r.get_double(); },
+        [](auto& r) { return r.get_packed_double(); });
   }
 
   const std::string& where() const { return where_; }

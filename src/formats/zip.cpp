@@ -56,9 +56,11 @@ void read_zip64(const std::string& where, Bytes extra, ZipMember& m, uint64_t* h
 }
 
 SharedBytes inflate_member(const std::string& where, Bytes data, const ZipMember& m) {
-  // Deflate cannot expand by more than 1032:1; anything beyond is a lie about the size, and memory we should not ask for.
+  // Deflate cannot expand by more than 1032:1; anything beyond is a lie about the size, and memory we should not ask
+  // for.
   if (m.size / 1032 > m.stored_size + 1)
-    bad(where, "declares " + std::to_string(m.size) + " bytes from " + std::to_string(m.stored_size) + " compressed ones.");
+    bad(where,
+        "declares " + std::to_string(m.size) + " bytes from " + std::to_string(m.stored_size) + " compressed ones.");
   std::vector<std::byte> out(m.size);
   z_stream z{};
   if (inflateInit2(&z, -MAX_WBITS) != Z_OK) throw Error(ErrorKind::Internal, where, "zlib does not start.");
@@ -110,7 +112,8 @@ void ZipFile::parse() {
     start = load<uint64_t>(&file[at + 48]);
   }
   if (start > limit || size > limit - start) bad(name_, "its directory lies outside of the file.");
-  if (count > size / kCentralSize) bad(name_, "its directory is too small for its " + std::to_string(count) + " members.");
+  if (count > size / kCentralSize)
+    bad(name_, "its directory is too small for its " + std::to_string(count) + " members.");
   directory_ = {start, size};
 
   size_t at = start, stop = start + size;
@@ -136,7 +139,8 @@ void ZipFile::parse() {
     if (method != 0 && method != 8) bad(where, "is compressed by method " + std::to_string(method) + ", not 0 or 8.");
     m.deflated = method == 8;
     if (!m.deflated && m.size != m.stored_size)
-      bad(where, "is stored, but of two sizes: " + std::to_string(m.size) + " and " + std::to_string(m.stored_size) + ".");
+      bad(where,
+          "is stored, but of two sizes: " + std::to_string(m.size) + " and " + std::to_string(m.stored_size) + ".");
     m.offset = data_offset(m);
     if (m.offset > start || m.stored_size > start - m.offset) bad(where, "its data lie outside of the file.");
     if (m.name.find('\0') != std::string::npos) bad(where, "its name holds a NUL.");

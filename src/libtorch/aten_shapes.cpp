@@ -29,7 +29,8 @@ Outputs conv(Sampled a, size_t spatial) {
   int64_t groups = integer(a[6]);
   if (x.dims[1] != w.dims[1] * groups || w.dims[0] % groups != 0)
     bad_shape("a convolution has an input of " + std::to_string(x.dims[1]) + " channels, but its weight " +
-              shown(w.dims) + " with " + std::to_string(groups) + " groups wants " + std::to_string(w.dims[1] * groups) + ".");
+              shown(w.dims) + " with " + std::to_string(groups) + " groups wants " +
+              std::to_string(w.dims[1] * groups) + ".");
   auto stride = spread(a[3], spatial), padding = spread(a[4], spatial), dilation = spread(a[5], spatial);
   Dims out{x.dims[0], w.dims[0]};
   for (size_t i = 0; i < spatial; ++i) {
@@ -126,7 +127,8 @@ Outputs lstm(Sampled a) {
   const SampleTensor& x = tensor(a[0]);
   const SampleList& hx = std::get<SampleList>(a[1]);
   const Dims h = hx.at(0)->dims, c = hx.at(1)->dims;
-  if (x.dims.size() != 3 || h.size() != 3) bad_shape("lstm of an input " + shown(x.dims) + " with state " + shown(h) + ".");
+  if (x.dims.size() != 3 || h.size() != 3)
+    bad_shape("lstm of an input " + shown(x.dims) + " with state " + shown(h) + ".");
   Dims out{x.dims[0], x.dims[1], h[2] * (boolean(a[7]) ? 2 : 1)};
   return {output(x.dtype, out), output(x.dtype, h), output(x.dtype, c)};
 }
@@ -135,7 +137,8 @@ Outputs lstm(Sampled a) {
 Outputs rnn(Sampled a) {
   const SampleTensor& x = tensor(a[0]);
   const Dims& h = tensor(a[1]).dims;
-  if (x.dims.size() != 3 || h.size() != 3) bad_shape("rnn of an input " + shown(x.dims) + " with state " + shown(h) + ".");
+  if (x.dims.size() != 3 || h.size() != 3)
+    bad_shape("rnn of an input " + shown(x.dims) + " with state " + shown(h) + ".");
   Dims out{x.dims[0], x.dims[1], h[2] * (boolean(a[7]) ? 2 : 1)};
   return {output(x.dtype, out), output(x.dtype, h)};
 }
@@ -146,7 +149,8 @@ void register_aten_shapes(ShapeRules& rules) {
   for (size_t n = 1; n <= 3; ++n) {
     rules.add("aten::conv" + std::to_string(n) + "d", [n](Sampled a) { return conv(a, n); });
     std::string overload = n == 1 ? "" : n == 2 ? ".input" : ".input";
-    rules.add("aten::conv_transpose" + std::to_string(n) + "d" + overload, [n](Sampled a) { return conv_transpose(a, n); });
+    rules.add("aten::conv_transpose" + std::to_string(n) + "d" + overload,
+              [n](Sampled a) { return conv_transpose(a, n); });
   }
   rules.add("aten::batch_norm", batch_norm);
   rules.add("aten::embedding", embedding);

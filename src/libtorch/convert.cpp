@@ -8,11 +8,20 @@ namespace midstream {
 namespace {
 
 constexpr std::pair<DType, c10::ScalarType> kTypes[] = {
-    {DType::Bool, c10::kBool},         {DType::UInt8, c10::kByte},      {DType::Int8, c10::kChar},
-    {DType::Int16, c10::kShort},       {DType::Int32, c10::kInt},       {DType::Int64, c10::kLong},
-    {DType::UInt16, c10::kUInt16},     {DType::UInt32, c10::kUInt32},   {DType::UInt64, c10::kUInt64},
-    {DType::Float16, c10::kHalf},      {DType::BFloat16, c10::kBFloat16}, {DType::Float32, c10::kFloat},
-    {DType::Float64, c10::kDouble},    {DType::Complex64, c10::kComplexFloat},
+    {DType::Bool, c10::kBool},
+    {DType::UInt8, c10::kByte},
+    {DType::Int8, c10::kChar},
+    {DType::Int16, c10::kShort},
+    {DType::Int32, c10::kInt},
+    {DType::Int64, c10::kLong},
+    {DType::UInt16, c10::kUInt16},
+    {DType::UInt32, c10::kUInt32},
+    {DType::UInt64, c10::kUInt64},
+    {DType::Float16, c10::kHalf},
+    {DType::BFloat16, c10::kBFloat16},
+    {DType::Float32, c10::kFloat},
+    {DType::Float64, c10::kDouble},
+    {DType::Complex64, c10::kComplexFloat},
     {DType::Complex128, c10::kComplexDouble},
 };
 
@@ -106,7 +115,8 @@ Arg from_ivalue(const c10::IValue& value) {
 at::Tensor to_tensor(const Array& array) {
   auto owner = array.owner();
   void* data = const_cast<std::byte*>(array.bytes());
-  return at::from_blob(data, array.shape(), [owner](void*) {}, at::TensorOptions().dtype(to_scalar_type(array.dtype())));
+  return at::from_blob(
+      data, array.shape(), [owner](void*) {}, at::TensorOptions().dtype(to_scalar_type(array.dtype())));
 }
 
 Array to_array(const at::Tensor& tensor) {

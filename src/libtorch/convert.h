@@ -1,15 +1,15 @@
 // Between midstream's arguments and PyTorch's IValues.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <ATen/core/function_schema.h>
 #include <ATen/core/ivalue.h>
-#include <ATen/core/Tensor.h>
 
 #include "graph/graph.h"
 
 namespace midstream {
 
-c10::ScalarType to_scalar_type(DType dtype);     // throws Error(Unsupported) for String
+c10::ScalarType to_scalar_type(DType dtype);  // throws Error(Unsupported) for String
 DType from_scalar_type(c10::ScalarType dtype);
 // A constant argument (no Value inside) as the schema's type wants it.
 c10::IValue to_ivalue(const Arg& arg, const c10::Argument& declared);

@@ -22,17 +22,18 @@ std::pair<std::string, std::string> split_overload(const std::string& op) {
 
 // Elementwise operators that PyTorch does not tag as such, because they are composites or only look at a shape.
 bool elementwise_without_tag(const std::string& op) {
-  static const std::unordered_set<std::string> kOps{
-      "aten::to.dtype", "aten::detach", "aten::hardswish", "aten::log_sigmoid", "aten::zeros_like", "aten::ones_like"};
+  static const std::unordered_set<std::string> kOps{"aten::to.dtype",    "aten::detach",     "aten::hardswish",
+                                                    "aten::log_sigmoid", "aten::zeros_like", "aten::ones_like"};
   return kOps.contains(op);
 }
 
 // Only operators whose numbers do not depend on how their tensor lies in memory (a softmax's do, in the last bit).
 Axes axes_of(const std::string& op) {
   static const std::unordered_map<std::string, Axes> kOps{
-      {"aten::amax", Axes::Reduce},         {"aten::amin", Axes::Reduce},     {"aten::cat", Axes::Cat},
-      {"aten::constant_pad_nd", Axes::Pad}, {"aten::flip", Axes::Dims},       {"aten::mean.dim", Axes::Reduce},
-      {"aten::slice.Tensor", Axes::Dim},    {"aten::sum.dim_IntList", Axes::Reduce}};
+      {"aten::amax", Axes::Reduce},      {"aten::amin", Axes::Reduce},
+      {"aten::cat", Axes::Cat},          {"aten::constant_pad_nd", Axes::Pad},
+      {"aten::flip", Axes::Dims},        {"aten::mean.dim", Axes::Reduce},
+      {"aten::slice.Tensor", Axes::Dim}, {"aten::sum.dim_IntList", Axes::Reduce}};
   auto it = kOps.find(op);
   return it == kOps.end() ? Axes::Unknown : it->second;
 }
@@ -94,7 +95,8 @@ class LibtorchDialect final : public Dialect {
   static Schema read_schema(const std::string& op) {
     c10::OperatorHandle found = handle(op);
     const c10::FunctionSchema& theirs = found.schema();
-    if (theirs.is_mutable()) throw Error(ErrorKind::Internal, op, "writes its arguments: graphs hold functional calls only.");
+    if (theirs.is_mutable())
+      throw Error(ErrorKind::Internal, op, "writes its arguments: graphs hold functional calls only.");
     Schema ours;
     ours.name = op;
     for (const c10::Argument& a : theirs.arguments()) {
@@ -192,8 +194,7 @@ class LibtorchDialect final : public Dialect {
 }  // namespace
 
 void ShapeRules::add(const std::string& op, ShapeRule rule) {
-  if (!rules_.emplace(op, std::move(rule)).second)
-    throw Error(ErrorKind::Internal, op, "has two shape rules.");
+  if (!rules_.emplace(op, std::move(rule)).second) throw Error(ErrorKind::Internal, op, "has two shape rules.");
 }
 
 const ShapeRule* ShapeRules::find(const std::string& op) const {

@@ -25,16 +25,16 @@ Dims reduced(const Dims& dims, const SampleArg& axes, bool keepdim) {
     for (int64_t axis : ints(axes)) gone[static_cast<size_t>(axis_of(axis, dims.size()))] = true;
   Dims out;
   for (size_t i = 0; i < dims.size(); ++i) {
-    if (!gone[i]) out.push_back(dims[i]);
-    else if (keepdim) out.push_back(1);
+    if (!gone[i])
+      out.push_back(dims[i]);
+    else if (keepdim)
+      out.push_back(1);
   }
   return out;
 }
 
 // logsumexp(self, dim[], keepdim)
-Outputs logsumexp(Sampled a) {
-  return {output(tensor(a[0]).dtype, reduced(tensor(a[0]).dims, a[1], boolean(a[2])))};
-}
+Outputs logsumexp(Sampled a) { return {output(tensor(a[0]).dtype, reduced(tensor(a[0]).dims, a[1], boolean(a[2])))}; }
 // var.correction(self, dim[]?, correction, keepdim)
 Outputs var(Sampled a) { return {output(tensor(a[0]).dtype, reduced(tensor(a[0]).dims, a[1], boolean(a[3])))}; }
 
@@ -53,7 +53,8 @@ Outputs randperm(Sampled a) {
 Outputs solve_triangular(Sampled a) {
   const Dims &x = tensor(a[0]).dims, &b = tensor(a[1]).dims;
   if (x.size() < 2 || b.size() < 2) bad_shape("a triangular system needs matrices.");
-  SampleTensor batch_x{DType::Float32, Dims(x.begin(), x.end() - 2)}, batch_b{DType::Float32, Dims(b.begin(), b.end() - 2)};
+  SampleTensor batch_x{DType::Float32, Dims(x.begin(), x.end() - 2)},
+      batch_b{DType::Float32, Dims(b.begin(), b.end() - 2)};
   Dims out = elementwise_shape({batch_x, batch_b})[0].sample.dims;
   out.insert(out.end(), b.end() - 2, b.end());
   return {output(tensor(a[1]).dtype, std::move(out))};

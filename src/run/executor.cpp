@@ -1,5 +1,5 @@
-// The plan: every node becomes a step with its operator resolved, its constant arguments converted once, and the list of
-// values that die with it. A run owns one frame of IValues, so runs do not share anything but the variables.
+// The plan: every node becomes a step with its operator resolved, its constant arguments converted once, and the list
+// of values that die with it. A run owns one frame of IValues, so runs do not share anything but the variables.
 #include "run/executor.h"
 
 #include <ATen/ATen.h>
@@ -23,7 +23,7 @@ struct ArgPlan {
   enum class Form : uint8_t { Constant, Single, Ints, Tensors, OptionalTensors } form = Form::Constant;
   c10::IValue constant;
   int32_t value = -1;
-  bool dies = false;        // the last use: moved out of the frame
+  bool dies = false;  // the last use: moved out of the frame
   std::vector<IntArg> ints;
   std::vector<Value> values;
 };
@@ -42,9 +42,9 @@ struct Step {
   std::vector<ArgPlan> args;
   std::vector<int32_t> outputs;
   bool unpacks = false;
-  std::vector<int32_t> dying;   // values of this block that nothing needs afterwards
+  std::vector<int32_t> dying;  // values of this block that nothing needs afterwards
   std::vector<BlockPlan> blocks;
-  size_t variable = 0;          // Assign
+  size_t variable = 0;  // Assign
 };
 
 std::pair<std::string, std::string> split_overload(const std::string& op) {
@@ -232,8 +232,7 @@ struct Run {
       }
       case ArgPlan::Form::OptionalTensors: {
         c10::List<std::optional<at::Tensor>> list;
-        for (Value v : a.values)
-          list.push_back(v ? std::optional<at::Tensor>(load(v.id).toTensor()) : std::nullopt);
+        for (Value v : a.values) list.push_back(v ? std::optional<at::Tensor>(load(v.id).toTensor()) : std::nullopt);
         stack.push_back(std::move(list));
         break;
       }
@@ -339,8 +338,9 @@ struct Executor::Plan {
 
   std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs, bool assign, const Observer* observer) const {
     if (inputs.size() != graph->inputs.size())
-      throw Error(ErrorKind::BadData, graph->name, "the graph has " + std::to_string(graph->inputs.size()) +
-                                                       " inputs, " + std::to_string(inputs.size()) + " were given.");
+      throw Error(ErrorKind::BadData, graph->name,
+                  "the graph has " + std::to_string(graph->inputs.size()) + " inputs, " +
+                      std::to_string(inputs.size()) + " were given.");
     Frame frame(graph->values.size());
     for (size_t i = 0; i < inputs.size(); ++i) frame[static_cast<size_t>(graph->inputs[i].value.id)] = inputs[i];
     for (const auto& [id, value] : constants) frame[static_cast<size_t>(id)] = value;

@@ -1,5 +1,5 @@
-// Runs a graph: boxed dispatcher calls under autograd, on any device. An Executor is immutable after construction and may
-// run in several threads at once.
+// Runs a graph: boxed dispatcher calls under autograd, on any device. An Executor is immutable after construction and
+// may run in several threads at once.
 #pragma once
 
 #include <ATen/core/Tensor.h>

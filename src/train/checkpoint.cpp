@@ -76,11 +76,12 @@ DataPosition read_checkpoint(const std::string& path, Trainer& trainer) {
       v.role = Role::Metric;
       variable = &table.add(std::move(v));
     }
-    if (!variable) throw Error(ErrorKind::Mismatch, path, fmt::format("holds '{}', which the model does not have.", name));
+    if (!variable)
+      throw Error(ErrorKind::Mismatch, path, fmt::format("holds '{}', which the model does not have.", name));
     if (variable->source_dims != entry.shape || variable->dtype != entry.dtype)
       throw Error(ErrorKind::Mismatch, path,
-                  fmt::format("holds '{}' as {}{}, the model has {}{}.", name, to_string(entry.dtype), to_string(entry.shape),
-                              to_string(variable->dtype), to_string(variable->source_dims)));
+                  fmt::format("holds '{}' as {}{}, the model has {}{}.", name, to_string(entry.dtype),
+                              to_string(entry.shape), to_string(variable->dtype), to_string(variable->source_dims)));
     store.tensor(name).detach().copy_(from_source(*variable, to_tensor(file.read(name))));
   }
   for (const Variable& v : table)

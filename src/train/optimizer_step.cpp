@@ -46,15 +46,18 @@ struct OptimizerStep::Prepared {
 
 // Which variables have which kind of gradient, and their memory.
 struct OptimizerStep::Plan {
-  std::vector<int> kinds;          // 0 none, 1 dense, 2 occurrences
-  std::vector<const void*> memory; // of the variables: whoever holds them may give them other memory (a loaded state)
-  std::vector<Segment> segments;   // of the dense ones
+  std::vector<int> kinds;           // 0 none, 1 dense, 2 occurrences
+  std::vector<const void*> memory;  // of the variables: whoever holds them may give them other memory (a loaded state)
+  std::vector<Segment> segments;    // of the dense ones
   std::map<DType, std::optional<PointwiseProgram>> programs;  // the rule as one loop, where it is plain arithmetic
 };
 
 OptimizerStep::OptimizerStep(std::unique_ptr<keras::Optimizer> optimizer, std::shared_ptr<VariableStore> variables,
                              std::vector<std::string> trainable, DType floatx)
-    : optimizer_(std::move(optimizer)), variables_(std::move(variables)), trainable_(std::move(trainable)), floatx_(floatx) {
+    : optimizer_(std::move(optimizer)),
+      variables_(std::move(variables)),
+      trainable_(std::move(trainable)),
+      floatx_(floatx) {
   here_ = std::make_shared<VariableStore>(std::make_shared<Variables>());
   here_->to(variables_->device());
   host_ = std::make_shared<VariableStore>(std::make_shared<Variables>());
@@ -159,7 +162,8 @@ void run_pieces(const PointwiseProgram& program, const Segment& segment, const a
 }
 
 // Runs `work(first, last)` over pieces of all segments, in parallel on the CPU.
-void for_pieces(const std::vector<Segment>& segments, const std::function<void(size_t segment, int64_t, int64_t)>& work) {
+void for_pieces(const std::vector<Segment>& segments,
+                const std::function<void(size_t segment, int64_t, int64_t)>& work) {
   struct Piece {
     size_t segment;
     int64_t first, last;
@@ -172,8 +176,9 @@ void for_pieces(const std::vector<Segment>& segments, const std::function<void(s
   }
   auto run = [&](int64_t from, int64_t to) {
     at::NoGradGuard no_grad;
-    for (int64_t i = from; i < to; ++i) work(pieces[static_cast<size_t>(i)].segment, pieces[static_cast<size_t>(i)].first,
-                                             pieces[static_cast<size_t>(i)].last);
+    for (int64_t i = from; i < to; ++i)
+      work(pieces[static_cast<size_t>(i)].segment, pieces[static_cast<size_t>(i)].first,
+           pieces[static_cast<size_t>(i)].last);
   };
   if (pieces.size() < 3) return run(0, static_cast<int64_t>(pieces.size()));
   at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, run);
@@ -298,8 +303,8 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
     joined_gradients.push_back(joined(s, dense, variables));
     const DType dtype = from_scalar_type(s.vectors[0].scalar_type());
     const size_t n = prepared.at(dtype).values.size();
-    runs.push_back(&executor(fmt::format("update {}", to_string(dtype)),
-                             [&] { return optimizer_->update(piece_of(dtype), n); }));
+    runs.push_back(
+        &executor(fmt::format("update {}", to_string(dtype)), [&] { return optimizer_->update(piece_of(dtype), n); }));
     programs.push_back(s.vectors[0].is_cpu() ? program(dtype, n) : nullptr);
   }
   for_pieces(plan_->segments, [&](size_t s, int64_t first, int64_t last) {
@@ -338,7 +343,8 @@ void OptimizerStep::average(const std::map<DType, Prepared>& prepared) {
     const Variable& variable = *variables_->variables()->find(name);
     const Prepared& p = prepared.at(variable.dtype);
     at::Tensor value = variables_->tensor(name).detach(), mean = variables_->tensor(slot_variable(name, "average"));
-    const Executor& run = executor("average " + name, [&] { return optimizer_->average(type_of(variable, false).variable); });
+    const Executor& run =
+        executor("average " + name, [&] { return optimizer_->average(type_of(variable, false).variable); });
     std::vector<at::Tensor> out = run.run({mean, value, p.momentum, p.overwrite});
     mean.copy_(out[0]);
     value.copy_(out[1]);

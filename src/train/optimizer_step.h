@@ -1,6 +1,6 @@
-// Applies an optimizer's graphs to the variables of a store. Elementwise rules run on pieces: all small variables joined
-// into one flat buffer (a few calls instead of hundreds), big ones cut into parts that stay in the processor's cache.
-// The bits are the same as when each variable is updated by itself.
+// Applies an optimizer's graphs to the variables of a store. Elementwise rules run on pieces: all small variables
+// joined into one flat buffer (a few calls instead of hundreds), big ones cut into parts that stay in the processor's
+// cache. The bits are the same as when each variable is updated by itself.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -56,7 +56,7 @@ class OptimizerStep {
   bool accumulate(std::vector<VariableGradient>& gradients);
   void update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared);
   void average(const std::map<DType, Prepared>& prepared);
-  Prepared prepare(DType dtype, bool advance);  // advance: write the shared scalars
+  Prepared prepare(DType dtype, bool advance);                    // advance: write the shared scalars
   const PointwiseProgram* program(DType dtype, size_t prepared);  // null: the rule has to be executed
   const Executor& executor(const std::string& key, const std::function<std::unique_ptr<Graph>()>& graph);
 

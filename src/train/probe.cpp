@@ -67,13 +67,14 @@ std::pair<at::Tensor, at::Tensor> with_gradient(Scratch& s, Value result, const 
 
 }  // namespace
 
-std::pair<at::Tensor, at::Tensor> loss(const json& description, bool keras3, DType floatx, const std::string& activation,
-                                       const at::Tensor& y_true, const at::Tensor& y_pred, const at::Tensor& mask,
-                                       const at::Tensor& weight) {
+std::pair<at::Tensor, at::Tensor> loss(const json& description, bool keras3, DType floatx,
+                                       const std::string& activation, const at::Tensor& y_true,
+                                       const at::Tensor& y_pred, const at::Tensor& mask, const at::Tensor& weight) {
   const keras::Rules rules = keras::rules_for(keras3, floatx);
   at::Tensor leaf = y_pred.detach().clone().set_requires_grad(true);
   Scratch s;
-  Value t = s.input("y_true", y_true), p = s.input("y_pred", leaf), m = s.input("mask", mask), w = s.input("weight", weight);
+  Value t = s.input("y_true", y_true), p = s.input("y_pred", leaf), m = s.input("mask", mask),
+        w = s.input("weight", weight);
   if (!activation.empty()) p = (*registry().activations.find(activation))(s.b, json::object(), p);
   if (rules.losses_in_floatx) p = s.b.cast(p, rules.floatx);
   auto [y, q] = keras::match_targets(s.b, rules, t, p);

@@ -23,8 +23,8 @@ void Progress::step(const std::string& where, int64_t batch, int64_t batches, do
   const double ms = std::chrono::duration<double, std::milli>(now - start_).count() /
                     static_cast<double>(std::max<int64_t>(1, batch - first_));
   const int64_t width = 24, full = batches > 0 ? width * batch / batches : 0;
-  fmt::print(stderr, "\r{} [{:=>{}}{:>{}}] {}/{}  loss {:.6g}  {:.1f} ms/step \033[K", where, "", full, "", width - full,
-             batch, batches, loss, ms);
+  fmt::print(stderr, "\r{} [{:=>{}}{:>{}}] {}/{}  loss {:.6g}  {:.1f} ms/step \033[K", where, "", full, "",
+             width - full, batch, batches, loss, ms);
   std::fflush(stderr);
   open_ = true;
 }

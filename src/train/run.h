@@ -18,10 +18,10 @@
 #include <utility>
 #include <vector>
 
+#include "data/batch.h"
 #include "frontend/keras/model.h"
 #include "graph/graph.h"
 #include "run/variable_store.h"
-#include "data/batch.h"
 
 namespace midstream {
 
@@ -48,8 +48,8 @@ struct FitOptions {
   // Checkpoints of the whole state; empty: none. `checkpoint_every` in steps, 0: at the end of every epoch.
   std::string checkpoint_dir;
   int64_t checkpoint_every = 0;
-  bool resume = false;  // go on from the newest checkpoint in checkpoint_dir
-  bool progress = true; // a bar, on a terminal only
+  bool resume = false;   // go on from the newest checkpoint in checkpoint_dir
+  bool progress = true;  // a bar, on a terminal only
   // class weights by class index, as Keras' fit takes them; empty: none
   std::vector<std::pair<int64_t, double>> class_weight;
   std::function<void()> on_begin;  // after all checks, before the first batch
@@ -81,13 +81,13 @@ class Run {
   const std::shared_ptr<VariableStore>& shared_variables() const;
   // Name of the table's entry of the optimizer's slot `slot` of variable `weight`; empty if there is none.
   std::string slot_name(const std::string& weight, const std::string& slot) const;
-  std::vector<std::string> trainable() const;    // names, in Keras' order
+  std::vector<std::string> trainable() const;  // names, in Keras' order
   int64_t iterations() const;
-  double learning_rate() const;                  // at the present step
-  void set_learning_rate(double value);          // throws Error(Usage) when the file has a schedule
+  double learning_rate() const;          // at the present step
+  void set_learning_rate(double value);  // throws Error(Usage) when the file has a schedule
 
   std::vector<std::string> input_names() const, output_names() const;
-  Logs train_step(const Batch& batch);           // running values of loss and metrics, as Keras' train_on_batch
+  Logs train_step(const Batch& batch);  // running values of loss and metrics, as Keras' train_on_batch
   // The same step, split for checks: gradients of the trainable variables (dense, stored layout), no update.
   struct Gradients {
     double loss = 0;

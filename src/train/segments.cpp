@@ -52,7 +52,8 @@ std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::
   for (size_t i = 0; i < names.size(); ++i) {
     at::Tensor& variable = store.tensor(names[i][0]);
     // A tensor over a mapped file, or one that others share, is not trained in place before this point.
-    if (!variable.is_non_overlapping_and_dense()) variable.set_data(variable.detach().clone(at::MemoryFormat::Contiguous));
+    if (!variable.is_non_overlapping_and_dense())
+      variable.set_data(variable.detach().clone(at::MemoryFormat::Contiguous));
     for (size_t s = 1; s < names[i].size(); ++s) give_layout(store.tensor(names[i][s]), variable);
     if (variable.numel() <= small) {
       joined[variable.scalar_type()].push_back(i);

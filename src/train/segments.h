@@ -12,8 +12,8 @@ namespace midstream {
 
 // Tensors of the same memory layout, seen as vectors: a variable and its slots, or several variables joined.
 struct Segment {
-  std::vector<size_t> members;       // which of the variables
-  std::vector<at::Tensor> vectors;   // the variable first, then its slots
+  std::vector<size_t> members;      // which of the variables
+  std::vector<at::Tensor> vectors;  // the variable first, then its slots
   int64_t size() const { return vectors[0].numel(); }
 };
 
@@ -23,9 +23,10 @@ at::Tensor as_vector(const at::Tensor& tensor);
 at::Tensor in_layout_of(const at::Tensor& tensor, const at::Tensor& like);
 
 // Groups variables (each with its slots, names in the store's table) into segments: those of at most `small` elements
-// share one buffer per dtype, into which their tensors are moved; the others are segments of their own. All slots get the
-// memory layout of their variable.
-std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::vector<std::string>>& names, int64_t small);
+// share one buffer per dtype, into which their tensors are moved; the others are segments of their own. All slots get
+// the memory layout of their variable.
+std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::vector<std::string>>& names,
+                                   int64_t small);
 
 // The gradients of a segment's members as one vector.
 at::Tensor joined(const Segment& segment, const std::vector<at::Tensor>& gradients,

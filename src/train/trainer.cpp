@@ -66,8 +66,8 @@ void Trainer::start_random_streams(int64_t step) {
 
 // Slots, step and learning rate of the file become the initial values of the optimizer's variables.
 void Trainer::restore_optimizer() {
-  auto optimizer = std::make_unique<keras::Optimizer>(file_->compile.at("optimizer"), keras::rules_of(*file_),
-                                                      libtorch_dialect());
+  auto optimizer =
+      std::make_unique<keras::Optimizer>(file_->compile.at("optimizer"), keras::rules_of(*file_), libtorch_dialect());
   Variables& table = *variables_->variables();
   if (file_->optimizer) {
     const keras::OptimizerState& state = *file_->optimizer;
@@ -136,7 +136,8 @@ void Trainer::restore_optimizer() {
 std::vector<at::Tensor> Trainer::fit_inputs(const std::vector<at::Tensor>& x) const {
   const auto& inputs = lowered_.graph->inputs;
   if (x.size() != inputs.size())
-    throw Error(ErrorKind::BadData, "data", fmt::format("there are {} input arrays, the model wants {}.", x.size(), inputs.size()));
+    throw Error(ErrorKind::BadData, "data",
+                fmt::format("there are {} input arrays, the model wants {}.", x.size(), inputs.size()));
   std::vector<at::Tensor> out;
   for (size_t i = 0; i < x.size(); ++i) {
     const Type& type = lowered_.graph->type(inputs[i].value);
@@ -149,8 +150,9 @@ std::vector<at::Tensor> Trainer::fit_inputs(const std::vector<at::Tensor>& x) co
     for (int64_t d = 1; fits && d < rank; ++d)
       fits = type.dims[static_cast<size_t>(d)] == kUnknown || type.dims[static_cast<size_t>(d)] == t.size(d);
     if (!fits)
-      throw Error(ErrorKind::BadData, "x:" + inputs[i].name,
-                  fmt::format("has shape {}, the model wants {}.", to_string(Dims(x[i].sizes().vec())), to_string(type.dims)));
+      throw Error(
+          ErrorKind::BadData, "x:" + inputs[i].name,
+          fmt::format("has shape {}, the model wants {}.", to_string(Dims(x[i].sizes().vec())), to_string(type.dims)));
     out.push_back(t.to(variables_->device(), to_scalar_type(type.dtype)));
   }
   return out;
@@ -185,7 +187,8 @@ keras::StepData Trainer::data_of(const Batch& batch) const {
     data.targets.back() = batch_type(target(batch.y[next++], floatx), output_dims(data.targets.size() - 1));
   }
   if (next != batch.y.size())
-    throw Error(ErrorKind::BadData, "data", fmt::format("there are {} target arrays, the model wants {}.", batch.y.size(), next));
+    throw Error(ErrorKind::BadData, "data",
+                fmt::format("there are {} target arrays, the model wants {}.", batch.y.size(), next));
   for (size_t i = 0; i < wanted_targets_.size(); ++i) {
     data.weights.emplace_back();
     // One weight for all outputs, or one for each.
@@ -281,7 +284,8 @@ Run::Gradients Trainer::gradients(const Batch& batch, std::vector<VariableGradie
   Run::Gradients result;
   std::vector<at::Tensor> g(wanted.size());
   if (loss.requires_grad())
-    g = torch::autograd::grad({loss}, wanted, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+    g = torch::autograd::grad({loss}, wanted, {}, /*retain_graph=*/false, /*create_graph=*/false,
+                              /*allow_unused=*/true);
   at::NoGradGuard no_grad;
   const size_t n = lowered_.trainable.size();
   std::vector<VariableGradient> combined(n);

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "data/batch.h"
 #include "frontend/keras/model.h"
 #include "lower/keras/train_graph.h"
 #include "run/executor.h"
-#include "data/batch.h"
 #include "train/optimizer_step.h"
 #include "train/run.h"
 

@@ -1,6 +1,6 @@
 // A frozen graph with new values for some of its constants: the message is copied field by field, and only the NodeDefs
-// whose value changes are written anew. (graph.proto: GraphDef.node = 1, NodeDef.name = 1, NodeDef.attr = 5 with key = 1
-// and value = 2, AttrValue.tensor = 8, TensorProto.dtype = 1, tensor_shape = 2, tensor_content = 4.)
+// whose value changes are written anew. (graph.proto: GraphDef.node = 1, NodeDef.name = 1, NodeDef.attr = 5 with key =
+// 1 and value = 2, AttrValue.tensor = 8, TensorProto.dtype = 1, tensor_shape = 2, tensor_content = 4.)
 #include <map>
 #include <protozero/pbf_reader.hpp>
 #include <protozero/pbf_writer.hpp>
@@ -91,8 +91,10 @@ void write_frozen_graph(const std::string& source, const NamedArrays& arrays, co
       auto node = in.get_view();
       pbf_reader name(node);
       auto value = name.next(1) ? values.find(name.get_string()) : values.end();
-      if (value == values.end()) out.add_bytes(1, node.data(), node.size());
-      else out.add_message(1, with_value(node, *value->second));
+      if (value == values.end())
+        out.add_bytes(1, node.data(), node.size());
+      else
+        out.add_message(1, with_value(node, *value->second));
     }
   } catch (const protozero::exception&) {
     throw Error(ErrorKind::BadFile, source, "is no GraphDef.");

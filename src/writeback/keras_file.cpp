@@ -31,8 +31,10 @@ std::optional<std::vector<ByteRange>> places(const H5File& file, const NamedArra
     }
     check(file, place, array);
     auto range = file.location(place);
-    if (range && range->length == array.nbytes()) out.push_back(*range);
-    else all = false;
+    if (range && range->length == array.nbytes())
+      out.push_back(*range);
+    else
+      all = false;
   }
   if (!all) return std::nullopt;
   return out;

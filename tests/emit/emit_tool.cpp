@@ -34,7 +34,8 @@ int main(int argc, char** argv) try {
   for (const EmittedTensor& t : module.tensors) {
     const Variable& v = *graph.variables->find(t.variable);
     std::byte* zeros = nullptr;
-    weights.push_back({t.key, v.initial.empty() ? Array::allocate(v.dtype, v.dims(), &zeros) : apply(v.stored_as, v.initial)});
+    weights.push_back(
+        {t.key, v.initial.empty() ? Array::allocate(v.dtype, v.dims(), &zeros) : apply(v.stored_as, v.initial)});
   }
   for (const EmittedConstant& c : module.constants) weights.push_back({c.key, c.array});
   write_safetensors(directory + "/weights.safetensors", weights);

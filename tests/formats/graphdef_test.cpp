@@ -45,7 +45,8 @@ TEST(GraphDef, AttributesHaveAKind) {
   GraphDef graph = read_graphdef(kData + "graph.pb");
   const NodeDef& conv = *graph.find("conv");
   std::string error = error_of(ErrorKind::Mismatch, [&] { conv.attr("padding").i(); });
-  EXPECT_NE(error.find("graph.pb: conv, attribute padding] is a string, where an integer is needed."), std::string::npos)
+  EXPECT_NE(error.find("graph.pb: conv, attribute padding] is a string, where an integer is needed."),
+            std::string::npos)
       << error;
   error_of(ErrorKind::Mismatch, [&] { conv.attr("strides").strings(); });
   error_of(ErrorKind::BadFile, [&] { conv.attr("absent"); });

@@ -99,7 +99,8 @@ TEST(Hdf5, ReadsAttributes) {
   EXPECT_FALSE(file.has_attribute("attributes", "txt"));
   EXPECT_EQ(file.attribute_names("types/bfloat16"), Names{"dtype"});
   std::string error = error_of(ErrorKind::BadFile, [&] { file.string_attribute("attributes", "int"); });
-  EXPECT_NE(error.find("types.h5: /attributes, attribute int] is int64 [], not one string."), std::string::npos) << error;
+  EXPECT_NE(error.find("types.h5: /attributes, attribute int] is int64 [], not one string."), std::string::npos)
+      << error;
 }
 
 TEST(Hdf5, SaysWhatIsWrong) {
@@ -120,7 +121,8 @@ TEST(Hdf5, EveryThreadMayRead) {
   std::atomic<int> done = 0;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
-      for (int i = 0; i < 50; ++i) done += file.read("layouts/gzip").size() == 24 && file.read("types/int8").size() == 6;
+      for (int i = 0; i < 50; ++i)
+        done += file.read("layouts/gzip").size() == 24 && file.read("types/int8").size() == 6;
     });
   for (std::thread& t : threads) t.join();
   EXPECT_EQ(done, 200);

@@ -60,7 +60,8 @@ void mutate(const std::string& file, int rounds, const Reader& read) {
     try {
       read(share(std::move(bytes)));
     } catch (const Error& e) {
-      EXPECT_TRUE(e.kind() == ErrorKind::BadFile || e.kind() == ErrorKind::Unsupported || e.kind() == ErrorKind::Mismatch)
+      EXPECT_TRUE(e.kind() == ErrorKind::BadFile || e.kind() == ErrorKind::Unsupported ||
+                  e.kind() == ErrorKind::Mismatch)
           << e.what();
     }
   }

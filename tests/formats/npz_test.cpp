@@ -64,16 +64,17 @@ TEST(Npz, RefusesWhatItMustNotRead) {
   EXPECT_NE(error.find("pickle"), std::string::npos) << error;
   EXPECT_EQ(parse_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }").size(), 4);
   EXPECT_EQ(parse_header("{\"descr\": \"<f4\", 'shape': (2L,), 'fortran_order': True}\n").size(), 2);
-  for (const char* bad : {"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 1), }",  // cut short
-                          "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
-                          "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9, 9), }",
-                          "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }",
-                          "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1,), }",
-                          "{'descr': '<f4', 'shape': (1,), }", "{'descr': '<f4'", "{", "", "{'x': 1}",
-                          "{'descr': '<f', 'fortran_order': False, 'shape': (1,), }",
-                          "{'descr': '<U0', 'fortran_order': False, 'shape': (999999999,), }"})
+  for (const char* bad :
+       {"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 1), }",  // cut short
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9, 9), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }",
+        "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1,), }", "{'descr': '<f4', 'shape': (1,), }",
+        "{'descr': '<f4'", "{", "", "{'x': 1}", "{'descr': '<f', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<U0', 'fortran_order': False, 'shape': (999999999,), }"})
     error_of(ErrorKind::BadFile, [&] { parse_header(bad); });
-  error_of(ErrorKind::Unsupported, [] { parse_header("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,), }"); });
+  error_of(ErrorKind::Unsupported,
+           [] { parse_header("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,), }"); });
   error_of(ErrorKind::Unsupported, [] { parse_header("{'descr': '<f16', 'fortran_order': False, 'shape': (1,), }"); });
 }
 

@@ -52,7 +52,8 @@ TEST(Safetensors, RefusesBrokenHeaders) {
                           R"({"x": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 0]}})",
                           R"({"x": {"dtype": "F32", "shape": [2]}})", R"({"x": 1})", R"([])", R"({"x")", ""})
     error_of(ErrorKind::BadFile, [&] { parse(bad); });
-  error_of(ErrorKind::Unsupported, [&] { parse(R"({"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}})"); });
+  error_of(ErrorKind::Unsupported,
+           [&] { parse(R"({"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}})"); });
   error_of(ErrorKind::BadFile, [] { SafetensorsFile("a", share(std::string("\xff\xff\xff\xff\xff\xff\xff\xff", 8))); });
 }
 

@@ -103,7 +103,8 @@ TEST(SavedModel, ReadsTheObjectGraphOfCheckpoints) {
   for (const SlotVariable& s : graph.nodes[static_cast<size_t>(*optimizer)].slot_variables) {
     EXPECT_EQ(s.original_variable_node_id, *kernel);
     slots.push_back(s.slot_name);
-    EXPECT_TRUE(bundle.contains(graph.nodes[static_cast<size_t>(s.slot_variable_node_id)].attributes[0].checkpoint_key));
+    EXPECT_TRUE(
+        bundle.contains(graph.nodes[static_cast<size_t>(s.slot_variable_node_id)].attributes[0].checkpoint_key));
   }
   EXPECT_EQ(slots, (Names{"m", "v"}));
 }

@@ -15,7 +15,8 @@ void add_signatures(File& file, const MetaGraphDef& meta) {
     Entry entry;
     entry.name = name;
     for (const auto& [port, info] : signature.inputs) entry.inputs.push_back({port, info.name, info.dtype, info.shape});
-    for (const auto& [port, info] : signature.outputs) entry.outputs.push_back({port, info.name, info.dtype, info.shape});
+    for (const auto& [port, info] : signature.outputs)
+      entry.outputs.push_back({port, info.name, info.dtype, info.shape});
     if (!entry.outputs.empty()) file.signatures.push_back(std::move(entry));
   }
 }
@@ -113,7 +114,8 @@ File read_checkpoint_file(const std::string& prefix) {
   file.format = "checkpoint";
   if (TensorBundle::exists(prefix)) file.bundle = TensorBundle::open(prefix);
   if (!fs::exists(prefix + ".meta"))
-    throw Error(ErrorKind::Unsupported, prefix, "is a checkpoint without its .meta file: it holds variables, but no graph.",
+    throw Error(ErrorKind::Unsupported, prefix,
+                "is a checkpoint without its .meta file: it holds variables, but no graph.",
                 "Save the model (SavedModel or .keras), or put the .meta file beside it.");
   fill(file, read_meta_graph(prefix + ".meta"));
   return file;

@@ -52,8 +52,8 @@ struct File {
   std::map<std::string, std::vector<Capture>> captures;
   // Functions by what the object graph calls them: "call_and_return_all_conditional_losses" -> concrete functions.
   std::map<std::string, std::vector<std::string>> named_functions;
-  std::optional<TensorBundle> bundle;  // the variables' values; none for a frozen graph
-  std::map<std::string, bool> trainable;  // by checkpoint key (TF2) or variable name (TF1 collections), where known
+  std::optional<TensorBundle> bundle;        // the variables' values; none for a frozen graph
+  std::map<std::string, bool> trainable;     // by checkpoint key (TF2) or variable name (TF1 collections), where known
   std::map<std::string, std::string> names;  // checkpoint key -> the variable's own name (TF2)
 
   const Entry* find(const std::string& signature) const;

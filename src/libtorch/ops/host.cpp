@@ -1,5 +1,5 @@
-// Host integers and booleans (sizes and what is computed from them), and lists of tensors (TensorFlow's TensorList): run
-// on the host, as dispatcher operators so that the executor knows only one kind of call.
+// Host integers and booleans (sizes and what is computed from them), and lists of tensors (TensorFlow's TensorList):
+// run on the host, as dispatcher operators so that the executor knows only one kind of call.
 #include <ATen/ATen.h>
 
 #include "libtorch/ops.h"
@@ -67,14 +67,14 @@ void define_lists(torch::Library& m) {
   });
   m.def("list_stack(Tensor[] l) -> Tensor", [](const Tensors& l) { return at::stack(l); });
   m.def("list_from_tensor(Tensor x) -> Tensor[]", [](const at::Tensor& x) { return x.unbind(0); });
-  m.def("list_scatter(Tensor[] l, Tensor indices, Tensor x) -> Tensor[]",
-        [](Tensors l, const at::Tensor& indices, const at::Tensor& x) {
-          const at::Tensor at = indices.to(at::kCPU, at::kLong).contiguous();
-          const Tensors rows = x.unbind(0);
-          TORCH_CHECK(at.numel() == static_cast<int64_t>(rows.size()), at.numel(), " indices for ", rows.size(), " rows");
-          for (size_t k = 0; k < rows.size(); ++k) l[checked(at.const_data_ptr<int64_t>()[k], l.size())] = rows[k];
-          return l;
-        });
+  m.def("list_scatter(Tensor[] l, Tensor indices, Tensor x) -> Tensor[]", [](Tensors l, const at::Tensor& indices,
+                                                                             const at::Tensor& x) {
+    const at::Tensor at = indices.to(at::kCPU, at::kLong).contiguous();
+    const Tensors rows = x.unbind(0);
+    TORCH_CHECK(at.numel() == static_cast<int64_t>(rows.size()), at.numel(), " indices for ", rows.size(), " rows");
+    for (size_t k = 0; k < rows.size(); ++k) l[checked(at.const_data_ptr<int64_t>()[k], l.size())] = rows[k];
+    return l;
+  });
   m.def("list_gather(Tensor[] l, Tensor indices) -> Tensor", [](const Tensors& l, const at::Tensor& indices) {
     const at::Tensor at = indices.to(at::kCPU, at::kLong).contiguous();
     Tensors rows;
@@ -112,10 +112,12 @@ void add_rules(ShapeRules& rules) {
   rules.add("midstream::int_to_tensor", [](Args) { return std::vector{output(DType::Int64, {})}; });
   rules.add("midstream::ints_to_tensor",
             [](Args a) { return std::vector{output(DType::Int64, {static_cast<int64_t>(ints(a[0]).size())})}; });
-  rules.add("midstream::tensor_to_int",
-            [](Args) { return std::vector{SampleOutput{Kind::Int, DType::Int64, Sample{.dims = {}, .number = 3, .real = 0}, true}}; });
-  rules.add("midstream::tensor_to_bool",
-            [](Args) { return std::vector{SampleOutput{Kind::Bool, DType::Bool, Sample{.dims = {}, .number = 1, .real = 0}, true}}; });
+  rules.add("midstream::tensor_to_int", [](Args) {
+    return std::vector{SampleOutput{Kind::Int, DType::Int64, Sample{.dims = {}, .number = 3, .real = 0}, true}};
+  });
+  rules.add("midstream::tensor_to_bool", [](Args) {
+    return std::vector{SampleOutput{Kind::Bool, DType::Bool, Sample{.dims = {}, .number = 1, .real = 0}, true}};
+  });
   rules.add("midstream::list_reserve",
             [](Args a) { return std::vector{list_output(static_cast<size_t>(integer(a[0])), std::nullopt)}; });
   rules.add("midstream::list_set", [](Args a) { return std::vector{list_output(length_of(a[0]), tensor(a[2]))}; });
@@ -148,8 +150,8 @@ void add_rules(ShapeRules& rules) {
   });
   rules.add("midstream::list_from_tensor", [](Args a) {
     const SampleTensor& x = tensor(a[0]);
-    return std::vector{list_output(static_cast<size_t>(x.dims.at(0)),
-                                   SampleTensor{x.dtype, Dims(x.dims.begin() + 1, x.dims.end())})};
+    return std::vector{
+        list_output(static_cast<size_t>(x.dims.at(0)), SampleTensor{x.dtype, Dims(x.dims.begin() + 1, x.dims.end())})};
   });
   rules.add("midstream::list_length", [](Args a) {
     return std::vector{SampleOutput{Kind::Int, DType::Int64,

@@ -58,7 +58,8 @@ void area(Matrix m) {
   const float scale = m.scale();
   for (int64_t y = 0; y < m.out; ++y) {
     const float from = static_cast<float>(y) * scale, to = static_cast<float>(y + 1) * scale;
-    for (auto x = static_cast<int64_t>(std::floor(from)); x < std::min(static_cast<int64_t>(std::ceil(to)), m.in); ++x) {
+    for (auto x = static_cast<int64_t>(std::floor(from)); x < std::min(static_cast<int64_t>(std::ceil(to)), m.in);
+         ++x) {
       const float covered = std::min(static_cast<float>(x + 1), to) - std::max(static_cast<float>(x), from);
       m.at(y, x) = covered / scale;
     }
@@ -107,7 +108,8 @@ void sampled(Matrix m, const Kernel& kernel) {
     auto last = static_cast<int64_t>(std::floor(position + kernel.radius - 0.5f));
     first = std::clamp<int64_t>(first, 0, m.in - 1);
     last = std::clamp<int64_t>(last, 0, m.in - 1);
-    for (int64_t x = first; x <= last; ++x) m.at(y, x) = kernel.weight(std::abs(static_cast<float>(x) + 0.5f - position));
+    for (int64_t x = first; x <= last; ++x)
+      m.at(y, x) = kernel.weight(std::abs(static_cast<float>(x) + 0.5f - position));
     normalize(&m.at(y, first), last - first + 1);
   }
 }

@@ -1,7 +1,7 @@
-// BatchNormalization in training mode. torch's own updates the running variance with the unbiased variance and a momentum
-// that means the opposite; the versions of Keras have three rules for the variance: biased * n / (n - correction), n being
-// the elements per channel and correction 0, 1 or 1 + epsilon. The new statistics are results (a graph assigns them)
-// instead of being written behind the graph's back.
+// BatchNormalization in training mode. torch's own updates the running variance with the unbiased variance and a
+// momentum that means the opposite; the versions of Keras have three rules for the variance: biased * n / (n -
+// correction), n being the elements per channel and correction 0, 1 or 1 + epsilon. The new statistics are results (a
+// graph assigns them) instead of being written behind the graph's back.
 #include <ATen/ATen.h>
 
 #include "libtorch/ops.h"
@@ -46,7 +46,8 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const std::option
 
 void register_normalization_ops(torch::Library& m, ShapeRules& rules) {
   m.def(
-      "batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, float momentum, "
+      "batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, float "
+      "momentum, "
       "float eps, float correction) -> (Tensor, Tensor, Tensor)",
       batch_norm);
   rules.add("midstream::batch_norm", [](const std::vector<SampleArg>& a) {
@@ -59,7 +60,8 @@ void register_normalization_ops(torch::Library& m, ShapeRules& rules) {
         bad_shape("batch_norm of an input " + to_string(x.dims) + " with a parameter " + to_string(w.dims) + ".");
       stats = w.dtype;
     }
-    return std::vector<SampleOutput>{output(x.dtype, x.dims), output(stats, {x.dims.at(1)}), output(stats, {x.dims.at(1)})};
+    return std::vector<SampleOutput>{output(x.dtype, x.dims), output(stats, {x.dims.at(1)}),
+                                     output(stats, {x.dims.at(1)})};
   });
 }
 

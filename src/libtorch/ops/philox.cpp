@@ -50,7 +50,8 @@ std::array<uint32_t, 4> Philox::block(uint64_t index) const {
 }
 
 Philox Philox::from_seed(int64_t seed0, int64_t seed1) {
-  const Philox scrambler{.key = 0x02461E293EC8F720, .counter_low = static_cast<uint64_t>(seed0),
+  const Philox scrambler{.key = 0x02461E293EC8F720,
+                         .counter_low = static_cast<uint64_t>(seed0),
                          .counter_high = static_cast<uint64_t>(seed1)};
   const auto mix = scrambler.block(0);
   auto join = [](uint32_t low, uint32_t high) { return low | static_cast<uint64_t>(high) << 32; };

@@ -1,6 +1,6 @@
-// TensorFlow's stateless random ops, bit for bit (the CPU kernels; its GPU kernels give the same numbers): which words of
-// the Philox stream make which element, and how. Keras 3 draws from nothing else. The numbers are made on the host and
-// copied to the seed's device.
+// TensorFlow's stateless random ops, bit for bit (the CPU kernels; its GPU kernels give the same numbers): which words
+// of the Philox stream make which element, and how. Keras 3 draws from nothing else. The numbers are made on the host
+// and copied to the seed's device.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -81,18 +81,23 @@ void fill_uniform(const Philox& s, Tensor& t) {
   const int64_t n = t.numel();
   switch (t.scalar_type()) {
     case at::kFloat:
-      return fill<4>(s, t.data_ptr<float>(), n, [](const Words& w, float* o) { for (int i = 0; i < 4; ++i) o[i] = unit_float(w[i]); });
+      return fill<4>(s, t.data_ptr<float>(), n, [](const Words& w, float* o) {
+        for (int i = 0; i < 4; ++i) o[i] = unit_float(w[i]);
+      });
     case at::kDouble:
       return fill<2>(s, t.data_ptr<double>(), n, [](const Words& w, double* o) {
         o[0] = unit_double(w[0], w[1]);
         o[1] = unit_double(w[2], w[3]);
       });
     case at::kHalf:
-      return fill<4>(s, t.data_ptr<c10::Half>(), n, [](const Words& w, c10::Half* o) { for (int i = 0; i < 4; ++i) o[i] = unit_half(w[i]); });
+      return fill<4>(s, t.data_ptr<c10::Half>(), n, [](const Words& w, c10::Half* o) {
+        for (int i = 0; i < 4; ++i) o[i] = unit_half(w[i]);
+      });
     case at::kBFloat16:
-      return fill<4>(s, t.data_ptr<c10::BFloat16>(), n, [](const Words& w, c10::BFloat16* o) { for (int i = 0; i < 4; ++i) o[i] = unit_bfloat16(w[i]); });
-    default:
-      TORCH_CHECK(false, "stateless_random_uniform gives no ", t.scalar_type());
+      return fill<4>(s, t.data_ptr<c10::BFloat16>(), n, [](const Words& w, c10::BFloat16* o) {
+        for (int i = 0; i < 4; ++i) o[i] = unit_bfloat16(w[i]);
+      });
+    default: TORCH_CHECK(false, "stateless_random_uniform gives no ", t.scalar_type());
   }
 }
 
@@ -164,7 +169,9 @@ void fill_int(const Philox& s, Tensor& t, std::optional<std::pair<int64_t, int64
   const U low = range ? static_cast<U>(range->first) : 0, width = range ? static_cast<U>(range->second) - low : 0;
   auto place = [=](U bits) { return static_cast<T>(width ? low + bits % width : bits); };
   if constexpr (sizeof(U) == 4) {
-    fill<4>(s, t.data_ptr<T>(), t.numel(), [&](const Words& w, T* o) { for (int i = 0; i < 4; ++i) o[i] = place(w[i]); });
+    fill<4>(s, t.data_ptr<T>(), t.numel(), [&](const Words& w, T* o) {
+      for (int i = 0; i < 4; ++i) o[i] = place(w[i]);
+    });
   } else {
     fill<2>(s, t.data_ptr<T>(), t.numel(), [&](const Words& w, T* o) {
       o[0] = place(w[0] | static_cast<U>(w[1]) << 32);
@@ -180,8 +187,12 @@ Tensor made(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype, cons
   return out.to(seed.device());
 }
 
-Tensor uniform(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype) { return made(size, seed, dtype, fill_uniform); }
-Tensor normal(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype) { return made(size, seed, dtype, fill_normal); }
+Tensor uniform(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype) {
+  return made(size, seed, dtype, fill_uniform);
+}
+Tensor normal(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype) {
+  return made(size, seed, dtype, fill_normal);
+}
 Tensor truncated_normal(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype) {
   return made(size, seed, dtype, fill_truncated_normal);
 }
@@ -201,7 +212,8 @@ Tensor uniform_int(at::IntArrayRef size, const Tensor& seed, std::optional<int64
 // --- dropout: the mask is drawn as TensorFlow draws it, in the dtype of x (`uniform(x.dtype) >= rate`).
 Tensor keep_mask(at::IntArrayRef size, const Tensor& seed, at::ScalarType dtype, double rate) {
   if (dtype != at::kFloat)
-    return made(size, seed, dtype, fill_uniform).ge(at::scalar_tensor(rate, at::TensorOptions().dtype(dtype).device(seed.device())));
+    return made(size, seed, dtype, fill_uniform)
+        .ge(at::scalar_tensor(rate, at::TensorOptions().dtype(dtype).device(seed.device())));
   // uniform >= rate exactly when its 23 random bits, as an integer, are >= rate * 2^23.
   const auto least = static_cast<uint32_t>(std::ceil(static_cast<double>(static_cast<float>(rate)) * 8388608.0));
   Tensor mask = at::empty(size, at::TensorOptions().dtype(at::kBool));
@@ -226,24 +238,28 @@ Tensor masked_scale(const Tensor& x, const Tensor& mask, double scale) {
   if (!simple) return at::where(mask, x * at::scalar_tensor(scale, x.options()), at::scalar_tensor(0, x.options()));
   Tensor out = at::empty_like(x);
   if (x.scalar_type() == at::kFloat)
-    masked_scale_kernel(x.const_data_ptr<float>(), mask.const_data_ptr<bool>(), static_cast<float>(scale), out.data_ptr<float>(), x.numel());
+    masked_scale_kernel(x.const_data_ptr<float>(), mask.const_data_ptr<bool>(), static_cast<float>(scale),
+                        out.data_ptr<float>(), x.numel());
   else
-    masked_scale_kernel(x.const_data_ptr<double>(), mask.const_data_ptr<bool>(), scale, out.data_ptr<double>(), x.numel());
+    masked_scale_kernel(x.const_data_ptr<double>(), mask.const_data_ptr<bool>(), scale, out.data_ptr<double>(),
+                        x.numel());
   return out;
 }
 
 class Dropout : public torch::autograd::Function<Dropout> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, double rate, at::IntArrayRef noise_shape,
-                        const Tensor& seed) {
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, double rate,
+                        at::IntArrayRef noise_shape, const Tensor& seed) {
     const double scale = 1 / (1 - rate);
     Tensor mask = keep_mask(noise_shape, seed, x.scalar_type(), rate);
     ctx->save_for_backward({mask});
     ctx->saved_data["scale"] = scale;
     return masked_scale(x, mask, scale);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
-    return {masked_scale(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["scale"].toDouble()), Tensor(), Tensor(), Tensor()};
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
+    return {masked_scale(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["scale"].toDouble()), Tensor(),
+            Tensor(), Tensor()};
   }
 };
 
@@ -258,13 +274,15 @@ void register_random_ops(torch::Library& m, ShapeRules& rules) {
   m.def("stateless_random_uniform(int[] size, Tensor seed, ScalarType dtype) -> Tensor", uniform);
   m.def("stateless_random_normal(int[] size, Tensor seed, ScalarType dtype) -> Tensor", normal);
   m.def("stateless_truncated_normal(int[] size, Tensor seed, ScalarType dtype) -> Tensor", truncated_normal);
-  m.def("stateless_random_uniform_int(int[] size, Tensor seed, int? low, int? high, ScalarType dtype) -> Tensor", uniform_int);
+  m.def("stateless_random_uniform_int(int[] size, Tensor seed, int? low, int? high, ScalarType dtype) -> Tensor",
+        uniform_int);
   m.def("stateless_dropout(Tensor x, float rate, int[] noise_shape, Tensor seed) -> Tensor", dropout);
 
   auto sized = [](const std::vector<SampleArg>& a) {
     return std::vector<SampleOutput>{output(std::get<DType>(a.back()), ints(a[0]))};
   };
-  for (const char* op : {"stateless_random_uniform", "stateless_random_normal", "stateless_truncated_normal", "stateless_random_uniform_int"})
+  for (const char* op : {"stateless_random_uniform", "stateless_random_normal", "stateless_truncated_normal",
+                         "stateless_random_uniform_int"})
     rules.add(std::string("midstream::") + op, sized);
   rules.add("midstream::stateless_dropout", [](const std::vector<SampleArg>& a) {
     return std::vector<SampleOutput>{output(tensor(a[0]).dtype, tensor(a[0]).dims)};

@@ -2,9 +2,9 @@
 //
 // Keras' rule for a masked step: the state stays, and the output is the previous output (zeros before the first valid
 // step) or zeros (`zero_output`). The valid steps of a row, wherever they lie (holes, padding on either side), are
-// therefore run as one dense sequence: they are gathered into a packed sequence, the packed kernel runs, and the outputs
-// are gathered back by counting the valid steps so far. Exact in forward and gradient; a composite of aten calls, so
-// autograd and every device come for free.
+// therefore run as one dense sequence: they are gathered into a packed sequence, the packed kernel runs, and the
+// outputs are gathered back by counting the valid steps so far. Exact in forward and gradient; a composite of aten
+// calls, so autograd and every device come for free.
 //
 // In both directions of a bidirectional kernel the rule holds in that direction's own order: the backward half of the
 // output at a masked step repeats the output of the next valid step.
@@ -20,12 +20,12 @@ using at::Tensor;
 // Where the valid steps of mask [batch, time] go. The packed kernels want rows by falling length, and none empty: a row
 // without a valid step runs on one step of its own, and what that gives is thrown away.
 struct Packing {
-  Tensor mask, count;          // [batch, time]; valid steps up to and with this one
-  Tensor rows, inverse;        // packed row -> row of the batch, and back
-  Tensor steps;                // [packed step], index into the flat (batch * time)
-  Tensor batch_sizes;          // on the host: rows that have a step 0, 1, ...
-  Tensor position;             // [time, packed row]: index of the packed step
-  Tensor any_valid;            // [batch]
+  Tensor mask, count;    // [batch, time]; valid steps up to and with this one
+  Tensor rows, inverse;  // packed row -> row of the batch, and back
+  Tensor steps;          // [packed step], index into the flat (batch * time)
+  Tensor batch_sizes;    // on the host: rows that have a step 0, 1, ...
+  Tensor position;       // [time, packed row]: index of the packed step
+  Tensor any_valid;      // [batch]
 };
 
 Packing pack(const Tensor& mask) {
@@ -39,7 +39,8 @@ Packing pack(const Tensor& mask) {
   p.rows = std::get<1>(lengths.sort(/*stable=*/true, /*dim=*/0, /*descending=*/true));
   p.inverse = p.rows.argsort();
   // Valid steps first, in their order.
-  const Tensor order = std::get<1>(mask.logical_not().to(at::kByte).sort(/*stable=*/true, /*dim=*/1, /*descending=*/false));
+  const Tensor order =
+      std::get<1>(mask.logical_not().to(at::kByte).sort(/*stable=*/true, /*dim=*/1, /*descending=*/false));
   const Tensor exists = at::arange(time, lengths.options()).unsqueeze(1) < lengths.index_select(0, p.rows).unsqueeze(0);
   p.steps = ((p.rows * time).unsqueeze(0) + order.index_select(0, p.rows).t()).masked_select(exists);
   p.position = exists.flatten().cumsum(0).view_as(exists) - 1;
@@ -74,15 +75,17 @@ Tensor state_out(const Packing& p, const Tensor& state, const Tensor& initial) {
 
 void check(const Tensor& x, const Tensor& mask) {
   TORCH_CHECK(x.dim() == 3 && mask.dim() == 2 && x.size(0) == mask.size(0) && x.size(1) == mask.size(1),
-              "a recurrent layer's input is ", x.sizes(), " and its mask ", mask.sizes(), ": wanted [batch, time, features] and [batch, time]");
+              "a recurrent layer's input is ", x.sizes(), " and its mask ", mask.sizes(),
+              ": wanted [batch, time, features] and [batch, time]");
   TORCH_CHECK(mask.scalar_type() == at::kBool, "a recurrent layer's mask is ", mask.scalar_type(), ", wanted bool");
 }
 
 // Nothing to skip (or no step at all): the dense kernel is faster.
 bool is_dense(const Tensor& mask) { return mask.numel() == 0 || mask.all().item<bool>(); }
 
-std::tuple<Tensor, Tensor, Tensor> masked_lstm(const Tensor& x, const Tensor& mask, at::TensorList hx, at::TensorList params,
-                                               bool has_biases, bool bidirectional, bool zero_output) {
+std::tuple<Tensor, Tensor, Tensor> masked_lstm(const Tensor& x, const Tensor& mask, at::TensorList hx,
+                                               at::TensorList params, bool has_biases, bool bidirectional,
+                                               bool zero_output) {
   check(x, mask);
   if (is_dense(mask)) return at::lstm(x, hx, params, has_biases, 1, 0.0, true, bidirectional, /*batch_first=*/true);
   const Packing p = pack(mask);
@@ -91,10 +94,10 @@ std::tuple<Tensor, Tensor, Tensor> masked_lstm(const Tensor& x, const Tensor& ma
   return {unpacked(p, out, bidirectional, zero_output), state_out(p, h, hx[0]), state_out(p, c, hx[1])};
 }
 
-using Dense = std::tuple<Tensor, Tensor> (*)(const Tensor&, const Tensor&, at::TensorList, bool, int64_t, double, bool, bool,
-                                             bool);
-using Packed = std::tuple<Tensor, Tensor> (*)(const Tensor&, const Tensor&, const Tensor&, at::TensorList, bool, int64_t,
-                                              double, bool, bool);
+using Dense = std::tuple<Tensor, Tensor> (*)(const Tensor&, const Tensor&, at::TensorList, bool, int64_t, double, bool,
+                                             bool, bool);
+using Packed = std::tuple<Tensor, Tensor> (*)(const Tensor&, const Tensor&, const Tensor&, at::TensorList, bool,
+                                              int64_t, double, bool, bool);
 
 // The kernels with one state: gru, rnn_tanh, rnn_relu.
 template <Dense dense, Packed sequences>
@@ -119,7 +122,8 @@ Outputs shapes(const std::vector<SampleArg>& a, const std::vector<SampleTensor>&
   const Dims state{boolean(a[5]) ? 2 : 1, x.dims[0], states[0].dims.back()};
   Outputs out{output(x.dtype, {x.dims[0], x.dims[1], state[2] * state[0]})};
   for (const SampleTensor& s : states) {
-    if (s.dims != state) bad_shape("a recurrent layer's state is " + to_string(s.dims) + ", not " + to_string(state) + ".");
+    if (s.dims != state)
+      bad_shape("a recurrent layer's state is " + to_string(s.dims) + ", not " + to_string(state) + ".");
     out.push_back(output(s.dtype, s.dims));
   }
   return out;

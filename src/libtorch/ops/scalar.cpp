@@ -1,6 +1,6 @@
-// Transcendental functions as the C library computes them. PyTorch's vectorized kernels (SLEEF) may differ from it in the
-// last bit, and TensorFlow uses the C library for single numbers: bias corrections and learning rates, which multiply
-// everything that training does.
+// Transcendental functions as the C library computes them. PyTorch's vectorized kernels (SLEEF) may differ from it in
+// the last bit, and TensorFlow uses the C library for single numbers: bias corrections and learning rates, which
+// multiply everything that training does.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -44,8 +44,12 @@ void register_scalar_ops(torch::Library& library, ShapeRules& rules) {
   library.def("scalar_log(Tensor self) -> Tensor",
               [](const at::Tensor& x) { return map(x, [](auto v) { return std::log(v); }); });
   library.def("exact_sqrt(Tensor self) -> Tensor", exact_sqrt);
-  auto same = [](const std::vector<SampleArg>& a) { return std::vector{output(tensor(a[0]).dtype, tensor(a[0]).dims)}; };
-  for (const char* op : {"midstream::scalar_pow", "midstream::scalar_cos", "midstream::scalar_log", "midstream::exact_sqrt"}) rules.add(op, same);
+  auto same = [](const std::vector<SampleArg>& a) {
+    return std::vector{output(tensor(a[0]).dtype, tensor(a[0]).dims)};
+  };
+  for (const char* op :
+       {"midstream::scalar_pow", "midstream::scalar_cos", "midstream::scalar_log", "midstream::exact_sqrt"})
+    rules.add(op, same);
 }
 
 }  // namespace midstream

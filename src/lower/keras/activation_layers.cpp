@@ -15,7 +15,8 @@ Tensors activation(Layer& l, const Call& call) {
 
 Tensors relu(Layer& l, const Call& call) {
   l.expect_config({"max_value", "negative_slope", "threshold"});
-  math::ReluOptions options{.negative_slope = l.number("negative_slope"), .threshold = l.number("threshold"),
+  math::ReluOptions options{.negative_slope = l.number("negative_slope"),
+                            .threshold = l.number("threshold"),
                             .float32_limits = l.host().keras3};
   if (l.has("max_value")) options.max_value = l.number("max_value");
   return l.keep_mask(call, math::relu(l.b, call.one().value, options));
@@ -45,7 +46,8 @@ Tensors prelu(Layer& l, const Call& call) {
   Dims dims(l.b.dims(x).begin() + 1, l.b.dims(x).end());
   for (int64_t axis : l.ints("shared_axes")) {
     if (axis < 1 || axis > static_cast<int64_t>(dims.size()))
-      l.b.fail(ErrorKind::Mismatch, "shared axis " + std::to_string(axis) + " of an input of shape " + to_string(l.b.dims(x)) + ".");
+      l.b.fail(ErrorKind::Mismatch,
+               "shared axis " + std::to_string(axis) + " of an input of shape " + to_string(l.b.dims(x)) + ".");
     dims[static_cast<size_t>(axis - 1)] = 1;
   }
   return l.keep_mask(call, math::prelu(l.b, x, l.weight("alpha", dims)));

@@ -18,9 +18,10 @@ std::optional<double> optional_number(const json& c, const char* key) {
 }
 
 Value relu(Builder& b, const json& c, Value x) {
-  return math::relu(b, x, {.negative_slope = number(c, "negative_slope", number(c, "alpha", 0)),
-                           .max_value = optional_number(c, "max_value"),
-                           .threshold = number(c, "threshold", 0)});
+  return math::relu(b, x,
+                    {.negative_slope = number(c, "negative_slope", number(c, "alpha", 0)),
+                     .max_value = optional_number(c, "max_value"),
+                     .threshold = number(c, "threshold", 0)});
 }
 
 Value with_axis(const json& c, Value (*f)(Builder&, Value, int64_t), Builder& b, Value x) {
@@ -36,12 +37,15 @@ void register_activations(Registry& r) {
   add("exponential", plain([](Builder& b, Value x) { return b.exp(x); }));
   add("gelu", [](Builder& b, const json& c, Value x) { return math::gelu(b, x, flag(c, "approximate", false)); });
   add("glu", [](Builder& b, const json& c, Value x) { return with_axis(c, math::glu, b, x); });
-  add("hard_shrink", [](Builder& b, const json& c, Value x) { return math::hard_shrink(b, x, number(c, "threshold", 0.5)); });
+  add("hard_shrink",
+      [](Builder& b, const json& c, Value x) { return math::hard_shrink(b, x, number(c, "threshold", 0.5)); });
   add("hard_sigmoid", plain(math::hard_sigmoid));
   add("hard_sigmoid_keras2", plain(math::hard_sigmoid_keras2));
   add("hard_silu", plain(math::hard_silu));
   add("hard_tanh", plain(math::hard_tanh));
-  add("leaky_relu", [](Builder& b, const json& c, Value x) { return math::leaky_relu(b, x, number(c, "negative_slope", number(c, "alpha", 0.2))); });
+  add("leaky_relu", [](Builder& b, const json& c, Value x) {
+    return math::leaky_relu(b, x, number(c, "negative_slope", number(c, "alpha", 0.2)));
+  });
   add("linear", plain([](Builder&, Value x) { return x; }));
   add("log_sigmoid", plain(math::log_sigmoid));
   add("log_softmax", [](Builder& b, const json& c, Value x) { return with_axis(c, math::log_softmax, b, x); });
@@ -51,7 +55,8 @@ void register_activations(Registry& r) {
   add("selu", plain(math::selu));
   add("sigmoid", plain(math::sigmoid));
   add("silu", plain(math::silu));
-  add("soft_shrink", [](Builder& b, const json& c, Value x) { return math::soft_shrink(b, x, number(c, "threshold", 0.5)); });
+  add("soft_shrink",
+      [](Builder& b, const json& c, Value x) { return math::soft_shrink(b, x, number(c, "threshold", 0.5)); });
   add("softmax", [](Builder& b, const json& c, Value x) { return with_axis(c, math::softmax, b, x); });
   add("softplus", plain(math::softplus));
   add("softsign", plain(math::softsign));
@@ -62,7 +67,8 @@ void register_activations(Registry& r) {
   add("tanh", plain(math::tanh));
   add("tanh_shrink", plain(math::tanh_shrink));
   add("threshold", [](Builder& b, const json& c, Value x) {
-    return math::threshold(b, x, number(c, "threshold", number(c, "threshold_value", 0)), number(c, "default_value", 0));
+    return math::threshold(b, x, number(c, "threshold", number(c, "threshold_value", 0)),
+                           number(c, "default_value", 0));
   });
 }
 

@@ -1,10 +1,11 @@
 // Attention and AdditiveAttention: of a query [batch, query, width] to a value and a key [batch, key, width], with one
 // scale at most as weight.
+#include "lower/math/attention.h"
+
 #include <fmt/format.h>
 
 #include "lower/keras/attention_mask.h"
 #include "lower/keras/host.h"
-#include "lower/math/attention.h"
 #include "lower/math/elementwise.h"
 #include "lower/math/random.h"
 #include "lower/registry.h"
@@ -22,14 +23,17 @@ struct Inputs {
 Inputs inputs_of(Layer& l, const Call& call) {
   Builder& b = l.b;
   if (call.inputs.size() < 2 || call.inputs.size() > 3)
-    b.fail(ErrorKind::Mismatch, fmt::format("it is called on {} tensors, wanted query, value and maybe key.", call.inputs.size()));
-  Inputs in{.query = call.inputs[0], .value = call.inputs[1], .key = call.inputs.back(), .how = {}, .return_scores = false};
+    b.fail(ErrorKind::Mismatch,
+           fmt::format("it is called on {} tensors, wanted query, value and maybe key.", call.inputs.size()));
+  Inputs in{
+      .query = call.inputs[0], .value = call.inputs[1], .key = call.inputs.back(), .how = {}, .return_scores = false};
   in.how.masking = math::Attention::Masking::Add;
   in.how.causal = call_flag(call, "use_causal_mask") || l.flag("causal");
   if (in.value.mask) {
     in.how.mask = b.unsqueeze(b.cast(in.value.mask, DType::Bool), -2);
     if (in.how.causal)
-      in.how.mask = b.logical_and(in.how.mask, math::causal_mask(b, b.size(in.query.value, 1), b.size(in.key.value, 1)));
+      in.how.mask =
+          b.logical_and(in.how.mask, math::causal_mask(b, b.size(in.query.value, 1), b.size(in.key.value, 1)));
     in.how.causal = false;
   }
   in.return_scores = call_flag(call, "return_attention_scores");
@@ -57,8 +61,7 @@ Value dropped(Layer& l, Value weights) {
 
 Tensors finish(Layer& l, const Inputs& in, Value attended, Value weights) {
   Builder& b = l.b;
-  if (in.query.mask)
-    attended = math::where_number(b, b.unsqueeze(b.cast(in.query.mask, DType::Bool), -1), attended, 0);
+  if (in.query.mask) attended = math::where_number(b, b.unsqueeze(b.cast(in.query.mask, DType::Bool), -1), attended, 0);
   Tensors out{{attended, in.query.mask}};
   if (in.return_scores) out.push_back({weights, {}});
   return out;

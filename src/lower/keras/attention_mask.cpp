@@ -1,5 +1,5 @@
-// See attention_mask.h. Keras joins, by `and`: the query's own mask (rows), the value's and the key's (columns), a causal
-// mask, a sliding window and the argument attention_mask.
+// See attention_mask.h. Keras joins, by `and`: the query's own mask (rows), the value's and the key's (columns), a
+// causal mask, a sliding window and the argument attention_mask.
 #include "lower/keras/attention_mask.h"
 
 #include "lower/keras/host.h"
@@ -34,8 +34,7 @@ AttentionCall attention_call(Layer& l, const Call& call) {
   const bool keras3 = l.host().keras3;
   const Tensor query = call.arg(0, "query"), value = call.arg(1, "value");
   Tensor key = call.arg(2, "key");
-  if (!query.value || !value.value)
-    b.fail(ErrorKind::Mismatch, "it is called without a query or without a value.");
+  if (!query.value || !value.value) b.fail(ErrorKind::Mismatch, "it is called without a query or without a value.");
   const bool own_key = static_cast<bool>(key.value);
   if (!own_key) key.value = value.value;
 

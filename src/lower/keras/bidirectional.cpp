@@ -61,7 +61,9 @@ std::optional<Directions> in_one_kernel(Layer& l, const Call& call, const json& 
   if (!f[0].cell.has_kernel()) return std::nullopt;
   expect_recurrent_config(forward_layer);
   expect_recurrent_config(backward_layer);
-  math::Sequence s{.x = x, .mask = sequence_mask(l, call), .initial = initial_states(call),
+  math::Sequence s{.x = x,
+                   .mask = sequence_mask(l, call),
+                   .initial = initial_states(call),
                    .zero_output = forward_layer.flag("zero_output_for_mask"),
                    .all_outputs = forward_layer.flag("return_sequences")};
   for (Value& v : s.initial) v = b.cast(v, l.compute_dtype());
@@ -120,8 +122,7 @@ Tensors bidirectional(Layer& l, const Call& call) {
   const json& config = forward.at("config");
   const bool sequences = config.value("return_sequences", false);
   Tensors out = merged(l, *directions, sequences ? passed_mask(call) : Value{});
-  if (config.value("return_state", false))
-    out.insert(out.end(), directions->states.begin(), directions->states.end());
+  if (config.value("return_state", false)) out.insert(out.end(), directions->states.begin(), directions->states.end());
   return out;
 }
 

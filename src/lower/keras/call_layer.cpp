@@ -10,7 +10,8 @@ namespace {
 
 void autocast(Builder& b, DType dtype, Tensors& tensors) {
   for (Tensor& t : tensors)
-    if (t.value && b.type(t.value).kind == Kind::Tensor && is_floating(b.dtype(t.value))) t.value = b.cast(t.value, dtype);
+    if (t.value && b.type(t.value).kind == Kind::Tensor && is_floating(b.dtype(t.value)))
+      t.value = b.cast(t.value, dtype);
 }
 
 }  // namespace

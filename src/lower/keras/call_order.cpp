@@ -1,5 +1,6 @@
-// Both Keras number the calls by their distance from the outputs (all calls of one layer at least as far as the farthest
-// that was seen) and run the far ones first; those of the same distance in the order in which the numbering met them.
+// Both Keras number the calls by their distance from the outputs (all calls of one layer at least as far as the
+// farthest that was seen) and run the far ones first; those of the same distance in the order in which the numbering
+// met them.
 #include "lower/keras/call_order.h"
 
 #include <algorithm>

@@ -67,9 +67,7 @@ math::Recurrence run_cell(CellLayer& c, const math::Sequence& sequence) {
   const Ints input_shape{b.size(sequence.x, 0), b.size(sequence.x, 2)}, state_shape{input_shape[0], c.cell.units};
   if (state.seeds.empty() && input.seeds.size() == 1) {
     math::Sequence dropped = sequence;
-    auto drop = [&] {
-      return Values{b.mul(sequence.x, b.unsqueeze(multipliers(b, input, input_shape, dtype)[0], 1))};
-    };
+    auto drop = [&] { return Values{b.mul(sequence.x, b.unsqueeze(multipliers(b, input, input_shape, dtype)[0], 1))}; };
     dropped.x = b.cond(c.layer.training(), drop, [&] { return Values{sequence.x}; })[0];
     return math::recurrence(b, c.cell, dropped);
   }

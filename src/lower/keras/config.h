@@ -31,15 +31,15 @@ inline double number(const json& config, const char* key, double otherwise) {
   return detail::entry<double>(config, key, otherwise, [](const json& v) { return v.is_number(); }, "a number");
 }
 inline int64_t integer(const json& config, const char* key, int64_t otherwise) {
-  return detail::entry<int64_t>(config, key, otherwise, [](const json& v) { return v.is_number_integer(); },
-                                "an integer");
+  return detail::entry<int64_t>(
+      config, key, otherwise, [](const json& v) { return v.is_number_integer(); }, "an integer");
 }
 inline bool flag(const json& config, const char* key, bool otherwise) {
   return detail::entry<bool>(config, key, otherwise, [](const json& v) { return v.is_boolean(); }, "true or false");
 }
 inline std::string text(const json& config, const char* key, std::string otherwise = {}) {
-  return detail::entry<std::string>(config, key, std::move(otherwise), [](const json& v) { return v.is_string(); },
-                                    "a text");
+  return detail::entry<std::string>(
+      config, key, std::move(otherwise), [](const json& v) { return v.is_string(); }, "a text");
 }
 
 }  // namespace midstream::keras

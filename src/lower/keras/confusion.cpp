@@ -66,8 +66,9 @@ Value above_by_bucket(Builder& b, const ConfusionOptions& o, Value bucket, Value
   const int64_t n = static_cast<int64_t>(o.thresholds.size());
   // Bucket -1 (above no threshold) is cell 0 and falls away.
   Value cells = b.full({labels * Int(n + 1)}, 0.0, b.dtype(what));
-  Value sums = b.call("aten::index_add", {{"self", cells}, {"dim", 0}, {"index", b.reshape(bucket, {Int(-1)})},
-                                          {"source", b.reshape(what, {Int(-1)})}});
+  Value sums = b.call(
+      "aten::index_add",
+      {{"self", cells}, {"dim", 0}, {"index", b.reshape(bucket, {Int(-1)})}, {"source", b.reshape(what, {Int(-1)})}});
   sums = b.slice(b.reshape(sums, {labels, Int(n + 1)}), 1, 1, n + 1);
   sums = b.flip(b.call("aten::cumsum", {{"self", b.flip(sums, {1})}, {"dim", 1}}), {1});
   return o.multi_label ? b.permute(sums, {1, 0}) : b.reshape(sums, {Int(n)});

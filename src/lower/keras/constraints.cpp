@@ -15,9 +15,7 @@ std::vector<int64_t> axes(const json& config) {
   return {axis.get<int64_t>()};
 }
 
-Value norms(Builder& b, const json& config, Value w) {
-  return b.sqrt(b.sum(b.square(w), axes(config), true));
-}
+Value norms(Builder& b, const json& config, Value w) { return b.sqrt(b.sum(b.square(w), axes(config), true)); }
 
 // w * (desired / (epsilon + norms))
 Value scaled(Builder& b, const Rules& rules, Value w, Value desired, Value norm) {

@@ -7,11 +7,13 @@ namespace midstream::keras {
 namespace {
 
 math::ConvSpec spec_of(const Layer& l, size_t spatial) {
-  math::ConvSpec spec{.strides = l.ints("strides", spatial),
-                      .dilations = l.has("dilation_rate") ? l.ints("dilation_rate", spatial) : std::vector<int64_t>(spatial, 1),
-                      .padding = padding_of(l)};
+  math::ConvSpec spec{
+      .strides = l.ints("strides", spatial),
+      .dilations = l.has("dilation_rate") ? l.ints("dilation_rate", spatial) : std::vector<int64_t>(spatial, 1),
+      .padding = padding_of(l)};
   if (spec.padding == math::Padding::Causal && spatial != 1)
-    l.b.fail(ErrorKind::Mismatch, "padding 'causal' is for one spatial axis, this layer has " + std::to_string(spatial) + ".");
+    l.b.fail(ErrorKind::Mismatch,
+             "padding 'causal' is for one spatial axis, this layer has " + std::to_string(spatial) + ".");
   return spec;
 }
 
@@ -20,17 +22,15 @@ Dims with_channels(std::vector<int64_t> spatial, int64_t a, int64_t b) {
   return spatial;
 }
 
-Value bias_of(Layer& l, int64_t channels) {
-  return l.flag("use_bias", true) ? l.weight("bias", {channels}) : Value{};
-}
+Value bias_of(Layer& l, int64_t channels) { return l.flag("use_bias", true) ? l.weight("bias", {channels}) : Value{}; }
 
 Tensors finish(Layer& l, Value y_ncs, math::Layout layout) {
   return {{l.activation(math::from_channels_first(l.b, y_ncs, layout)), {}}};
 }
 
 Tensors conv(Layer& l, const Call& call, size_t spatial) {
-  l.expect_config({"filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups", "activation",
-                   "use_bias", "rank"});
+  l.expect_config({"filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups",
+                   "activation", "use_bias", "rank"});
   Value x = call.one().value;
   expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
   const math::Layout layout = layout_of(l);
@@ -45,8 +45,8 @@ Tensors conv(Layer& l, const Call& call, size_t spatial) {
 }
 
 Tensors depthwise_conv(Layer& l, const Call& call, size_t spatial) {
-  l.expect_config({"kernel_size", "strides", "padding", "depth_multiplier", "data_format", "dilation_rate", "activation",
-                   "use_bias", "rank", "groups", "filters"});
+  l.expect_config({"kernel_size", "strides", "padding", "depth_multiplier", "data_format", "dilation_rate",
+                   "activation", "use_bias", "rank", "groups", "filters"});
   Value x = call.one().value;
   expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
   const math::Layout layout = layout_of(l);
@@ -64,9 +64,11 @@ Tensors separable_conv(Layer& l, const Call& call, size_t spatial) {
   Value x = call.one().value;
   expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
   const math::Layout layout = layout_of(l);
-  const int64_t c_in = channels(l, x, layout), multiplier = l.integer("depth_multiplier", 1), c_out = l.integer("filters");
+  const int64_t c_in = channels(l, x, layout), multiplier = l.integer("depth_multiplier", 1),
+                c_out = l.integer("filters");
   Value w_depthwise = l.weight("depthwise_kernel", with_channels(l.ints("kernel_size", spatial), c_in, multiplier));
-  Value w_pointwise = l.weight("pointwise_kernel", with_channels(std::vector<int64_t>(spatial, 1), c_in * multiplier, c_out));
+  Value w_pointwise =
+      l.weight("pointwise_kernel", with_channels(std::vector<int64_t>(spatial, 1), c_in * multiplier, c_out));
   Value bias = bias_of(l, c_out);
   Value x_ncs = math::to_channels_first(l.b, x, layout);
   return finish(l, math::separable_conv(l.b, x_ncs, w_depthwise, w_pointwise, bias, spec_of(l, spatial)), layout);

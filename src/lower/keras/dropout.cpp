@@ -1,5 +1,5 @@
-// Layers that are random in training. With a seed in the file they follow Keras 3's streams bit for bit: one draw of the
-// layer's SeedGenerator a call, its counter one up; without one they draw from PyTorch's generator.
+// Layers that are random in training. With a seed in the file they follow Keras 3's streams bit for bit: one draw of
+// the layer's SeedGenerator a call, its counter one up; without one they draw from PyTorch's generator.
 #include <cmath>
 
 #include "lower/keras/layout.h"
@@ -20,7 +20,8 @@ Value in_training(Layer& l, Value x, const F& f) {
 
 double rate_of(const Layer& l) {
   const double rate = l.number("rate");
-  if (rate < 0 || rate > 1) l.b.fail(ErrorKind::Mismatch, "config entry 'rate' is " + std::to_string(rate) + ", one in [0, 1] wanted.");
+  if (rate < 0 || rate > 1)
+    l.b.fail(ErrorKind::Mismatch, "config entry 'rate' is " + std::to_string(rate) + ", one in [0, 1] wanted.");
   return rate;
 }
 
@@ -30,7 +31,8 @@ Ints noise_shape(const Layer& l, Value x) {
   Ints shape = l.b.sizes(x);
   const json& given = l.config.at("noise_shape");
   if (!given.is_array() || given.size() != shape.size())
-    l.b.fail(ErrorKind::Mismatch, "config entry 'noise_shape' is " + given.dump() + " for an input of shape " + to_string(l.b.dims(x)) + ".");
+    l.b.fail(ErrorKind::Mismatch, "config entry 'noise_shape' is " + given.dump() + " for an input of shape " +
+                                      to_string(l.b.dims(x)) + ".");
   for (size_t i = 0; i < shape.size(); ++i)
     if (!given[i].is_null()) shape[i] = given[i].get<int64_t>();
   return shape;
@@ -48,7 +50,8 @@ Tensors dropout(Layer& l, const Call& call) {
   l.expect_config({"rate", "noise_shape", "seed"});
   Value x = call.one().value;
   const Ints shape = noise_shape(l, x);
-  return l.keep_mask(call, dropped(l, x, [&](Value v, double rate, Value seed) { return math::dropout(l.b, v, rate, shape, seed); }));
+  return l.keep_mask(
+      call, dropped(l, x, [&](Value v, double rate, Value seed) { return math::dropout(l.b, v, rate, shape, seed); }));
 }
 
 // Whole channels at once.
@@ -71,8 +74,9 @@ Tensors gaussian_noise(Layer& l, const Call& call) {
   const double stddev = l.number("stddev");
   if (stddev == 0) return l.keep_mask(call, call.one().value);
   return l.keep_mask(call, in_training(l, call.one().value, [&](Value x) {
-    return l.b.add(x, scaled(l.b, math::random_normal(l.b, l.b.sizes(x), seed(l), l.b.dtype(x)), stddev));
-  }));
+                       return l.b.add(
+                           x, scaled(l.b, math::random_normal(l.b, l.b.sizes(x), seed(l), l.b.dtype(x)), stddev));
+                     }));
 }
 
 Tensors gaussian_dropout(Layer& l, const Call& call) {
@@ -80,9 +84,9 @@ Tensors gaussian_dropout(Layer& l, const Call& call) {
   const double rate = rate_of(l);
   if (rate == 0) return l.keep_mask(call, call.one().value);
   return l.keep_mask(call, in_training(l, call.one().value, [&](Value x) {
-    Value noise = math::random_normal(l.b, l.b.sizes(x), seed(l), l.b.dtype(x));
-    return l.b.mul(x, l.b.add(scaled(l.b, noise, std::sqrt(rate / (1 - rate))), 1.0));
-  }));
+                       Value noise = math::random_normal(l.b, l.b.sizes(x), seed(l), l.b.dtype(x));
+                       return l.b.mul(x, l.b.add(scaled(l.b, noise, std::sqrt(rate / (1 - rate))), 1.0));
+                     }));
 }
 
 // Dropped values become selu's lower limit, and an affine map restores mean and variance.
@@ -95,14 +99,14 @@ Tensors alpha_dropout(Layer& l, const Call& call) {
   const double a = 1 / std::sqrt((1 - rate) * (1 + rate * kLimit * kLimit)), offset = -a * kLimit * rate;
   const Ints given = noise_shape(l, call.one().value);
   return l.keep_mask(call, in_training(l, call.one().value, [&](Value x) {
-    Builder& b = l.b;
-    // Keras draws in floatx, not in x's dtype; what floatx was, the weights' dtype tells.
-    const DType floatx = l.variable_dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
-    Value uniform = math::random_uniform(b, given.empty() ? b.sizes(x) : given, seed(l), floatx);
-    Value kept = b.cast(b.compare("ge", uniform, rate), b.dtype(x));
-    Value y = b.add(b.mul(x, kept), b.mul(b.rsub(1.0, kept), kLimit));
-    return b.add(b.mul(y, a), offset);
-  }));
+                       Builder& b = l.b;
+                       // Keras draws in floatx, not in x's dtype; what floatx was, the weights' dtype tells.
+                       const DType floatx = l.variable_dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
+                       Value uniform = math::random_uniform(b, given.empty() ? b.sizes(x) : given, seed(l), floatx);
+                       Value kept = b.cast(b.compare("ge", uniform, rate), b.dtype(x));
+                       Value y = b.add(b.mul(x, kept), b.mul(b.rsub(1.0, kept), kLimit));
+                       return b.add(b.mul(y, a), offset);
+                     }));
 }
 
 }  // namespace

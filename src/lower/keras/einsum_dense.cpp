@@ -1,5 +1,5 @@
-// EinsumDense: a dense product along any axes. The shapes of its weights follow from the equation, the input's shape and
-// the config's output shape.
+// EinsumDense: a dense product along any axes. The shapes of its weights follow from the equation, the input's shape
+// and the config's output shape.
 #include <algorithm>
 
 #include "lower/keras/layer.h"
@@ -22,14 +22,15 @@ Equation parse(const Layer& l, const std::string& text) {
     term.erase(std::remove_if(term.begin(), term.end(), [](char c) { return c == '.' || c == ' '; }), term.end());
     return term;
   };
-  return {letters(text.substr(0, comma)), letters(text.substr(comma + 1, arrow - comma - 1)), letters(text.substr(arrow + 2)),
-          text.starts_with("...")};
+  return {letters(text.substr(0, comma)), letters(text.substr(comma + 1, arrow - comma - 1)),
+          letters(text.substr(arrow + 2)), text.starts_with("...")};
 }
 
 class Sizes {
  public:
   Sizes(const Layer& l, const Equation& e, const Dims& input) : l_(l), e_(e), input_(input) {
-    for (const json& size : l.config.at("output_shape").is_array() ? l.config.at("output_shape") : json::array({l.config.at("output_shape")}))
+    for (const json& size : l.config.at("output_shape").is_array() ? l.config.at("output_shape")
+                                                                   : json::array({l.config.at("output_shape")}))
       output_.push_back(size.is_number_integer() ? size.get<int64_t>() : kUnknown);
   }
 
@@ -68,11 +69,13 @@ Tensors einsum_dense(Layer& l, const Call& call) {
   for (char letter : e.weight) kernel.push_back(sizes.of(letter));
   Value y = b.call("aten::einsum", {{"equation", equation}, {"tensors", Values{x, l.weight("kernel", kernel)}}});
   if (!bias_axes.empty()) {
-    // From the first axis with a bias on; the others have size 1, and so have those that the ellipsis stands for behind.
+    // From the first axis with a bias on; the others have size 1, and so have those that the ellipsis stands for
+    // behind.
     size_t first = e.output.size();
     for (char letter : bias_axes) first = std::min(first, e.output.find(letter));
     Dims bias;
-    for (char letter : e.output.substr(first)) bias.push_back(bias_axes.find(letter) == std::string::npos ? 1 : sizes.of(letter));
+    for (char letter : e.output.substr(first))
+      bias.push_back(bias_axes.find(letter) == std::string::npos ? 1 : sizes.of(letter));
     if (!e.elided_left && equation.find("...") != std::string::npos)
       bias.insert(bias.end(), static_cast<size_t>(b.rank(y)) - e.output.size(), 1);
     y = b.add(y, l.weight("bias", bias));

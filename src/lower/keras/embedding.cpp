@@ -1,7 +1,6 @@
 // Embedding.
-#include "lower/math/linear.h"
-
 #include "lower/keras/host.h"
+#include "lower/math/linear.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {

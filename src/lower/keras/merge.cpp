@@ -1,8 +1,7 @@
-// Merge layers. Keras 3 joins masks with "or" and lets them decide what Maximum, Minimum and Multiply take; Keras 2 joins
-// them with "and" and nothing else.
-#include "lower/math/elementwise.h"
-
+// Merge layers. Keras 3 joins masks with "or" and lets them decide what Maximum, Minimum and Multiply take; Keras 2
+// joins them with "and" and nothing else.
 #include "lower/keras/host.h"
+#include "lower/math/elementwise.h"
 #include "lower/math/layout.h"
 #include "lower/registry.h"
 

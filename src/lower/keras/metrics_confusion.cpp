@@ -85,7 +85,8 @@ class Share final : public ConfusionMetric {
 class Auc final : public ConfusionMetric {
  public:
   Auc(const json& config, const Rules& rules)
-      : ConfusionMetric(rules, {Count::TruePositives, Count::FalsePositives, Count::TrueNegatives, Count::FalseNegatives}),
+      : ConfusionMetric(rules,
+                        {Count::TruePositives, Count::FalsePositives, Count::TrueNegatives, Count::FalseNegatives}),
         curve_(text(config, "curve", "ROC")),
         summation_(text(config, "summation_method", "interpolation")),
         from_logits_(flag(config, "from_logits", false)) {

@@ -211,9 +211,9 @@ void register_metrics_mean(Registry& r) {
     });
   };
   for (const char* name :
-       {"BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Hinge", "KLDivergence",
-        "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson",
-        "SparseCategoricalCrossentropy", "SquaredHinge", "Huber"})
+       {"BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Hinge",
+        "KLDivergence", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError",
+        "MeanSquaredLogarithmicError", "Poisson", "SparseCategoricalCrossentropy", "SquaredHinge", "Huber"})
     loss(name, name);
   loss("LogCosh", "LogCosh");
   loss("LogCoshError", "LogCosh");

@@ -1,5 +1,5 @@
-// MultiHeadAttention: four projections (each a linear layer on a 2-d weight) around scaled dot-product attention, over one
-// or several axes. Formulas of the attention itself: lower/math/attention.h.
+// MultiHeadAttention: four projections (each a linear layer on a 2-d weight) around scaled dot-product attention, over
+// one or several axes. Formulas of the attention itself: lower/math/attention.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,8 @@ namespace midstream::keras {
 namespace {
 
 // x [..., features] -> [..., units...] by an inner EinsumDense whose kernel contracts x's last `kernel_in` axes.
-Value project(Layer& l, const std::string& name, const std::string& attribute, Value x, const Dims& in, const Dims& out) {
+Value project(Layer& l, const std::string& name, const std::string& attribute, Value x, const Dims& in,
+              const Dims& out) {
   Builder& b = l.b;
   json config = l.config;
   for (const char* entry : {"name", "activity_regularizer"}) config.erase(entry);
@@ -131,10 +132,12 @@ Value drop(Layer& l, Value weights) {
   call.inputs = {{weights, {}}};
   call.args = {call.inputs};
   const json seed = l.config.contains("seed") ? l.config.at("seed") : json();
-  return l.lower_child("_dropout_layer",
-                       {{"class_name", "Dropout"},
-                        {"config", {{"name", "dropout"}, {"rate", l.number("dropout")}, {"seed", seed}}}},
-                       call)[0].value;
+  return l
+      .lower_child(
+          "_dropout_layer",
+          {{"class_name", "Dropout"}, {"config", {{"name", "dropout"}, {"rate", l.number("dropout")}, {"seed", seed}}}},
+          call)[0]
+      .value;
 }
 
 Tensors multi_head_attention(Layer& l, const Call& call) {

@@ -58,7 +58,8 @@ Value inference(const BatchNorm& n) {
 // y and the new moving statistics.
 Values training(const BatchNorm& n) {
   Builder& b = n.l.b;
-  const math::BatchNormSpec spec{.epsilon = n.epsilon, .momentum = n.momentum, .correction = correction(n.l, b.rank(n.x))};
+  const math::BatchNormSpec spec{
+      .epsilon = n.epsilon, .momentum = n.momentum, .correction = correction(n.l, b.rank(n.x))};
   math::BatchNorm out = math::batch_norm_training(b, n.x_ncs, n.gamma, n.beta, n.mean_now, n.variance_now, spec);
   b.assign(n.mean, out.mean);
   b.assign(n.variance, out.variance);
@@ -106,11 +107,15 @@ Tensors batch_normalization(Layer& l, const Call& call) {
   const int64_t rank = b.rank(x), axis = math::axis_of(b, x, l.integer("axis", -1));
   const Dims dims{b.dims(x)[static_cast<size_t>(axis)]};
   if (axis == 0 || dims[0] == kUnknown)
-    b.fail(ErrorKind::Mismatch, "it normalizes axis " + std::to_string(axis) + " of an input of shape " + to_string(b.dims(x)) +
-                                    ": an axis behind the batch with a known size is wanted.");
+    b.fail(ErrorKind::Mismatch, "it normalizes axis " + std::to_string(axis) + " of an input of shape " +
+                                    to_string(b.dims(x)) + ": an axis behind the batch with a known size is wanted.");
   Value mask = call.arg(2, "mask").value;
-  BatchNorm n{.l = l, .x = b.cast(x, wide_dtype(b.dtype(x))), .mask = mask ? mask : call.one().mask, .axis = axis,
-              .epsilon = l.number("epsilon", 1e-3), .momentum = momentum_of(l, x)};
+  BatchNorm n{.l = l,
+              .x = b.cast(x, wide_dtype(b.dtype(x))),
+              .mask = mask ? mask : call.one().mask,
+              .axis = axis,
+              .epsilon = l.number("epsilon", 1e-3),
+              .momentum = momentum_of(l, x)};
   n.x_ncs = to_axis1(b, n.x, axis);
   if (l.flag("scale", true)) n.gamma = l.weight("gamma", dims, true, /*autocast=*/false);
   if (l.flag("center", true)) n.beta = l.weight("beta", dims, true, false);
@@ -122,14 +127,15 @@ Tensors batch_normalization(Layer& l, const Call& call) {
   const std::vector<int64_t> fused = l.ints("fused_unbiased_if_rank");
   const bool masked = n.mask && std::find(fused.begin(), fused.end(), rank) == fused.end();
   if (masked && b.rank(n.mask) != rank - 1)
-    b.fail(ErrorKind::Mismatch, "its mask has shape " + to_string(b.dims(n.mask)) + ", one axis less than the input's " +
-                                    to_string(b.dims(x)) + " is wanted.");
+    b.fail(ErrorKind::Mismatch, "its mask has shape " + to_string(b.dims(n.mask)) +
+                                    ", one axis less than the input's " + to_string(b.dims(x)) + " is wanted.");
   Value y;
   if (l.inference_only()) {
     y = inference(n);
   } else {
-    Values out = b.cond(l.training(), [&] { return masked ? masked_training(n) : training(n); },
-                        [&] { return Values{inference(n), n.mean_now, n.variance_now}; });
+    Values out = b.cond(
+        l.training(), [&] { return masked ? masked_training(n) : training(n); },
+        [&] { return Values{inference(n), n.mean_now, n.variance_now}; });
     y = out[0];
     l.host().set_current(n.mean, out[1]);
     l.host().set_current(n.variance, out[2]);
@@ -169,7 +175,8 @@ Tensors layer_normalization(Layer& l, const Call& call) {
     Dims out;
     for (int64_t axis : of) out.push_back(b.dims(x)[static_cast<size_t>(math::axis_of(b, x, axis))]);
     if (std::find(out.begin(), out.end(), kUnknown) != out.end())
-      b.fail(ErrorKind::Mismatch, "it normalizes axes of unknown size of an input of shape " + to_string(b.dims(x)) + ".");
+      b.fail(ErrorKind::Mismatch,
+             "it normalizes axes of unknown size of an input of shape " + to_string(b.dims(x)) + ".");
     return out;
   };
   const bool rms = l.flag("rms_scaling");
@@ -184,7 +191,8 @@ Tensors layer_normalization(Layer& l, const Call& call) {
   if (l.flag("center", true) && !rms) beta = weight("beta");
   const double epsilon = l.number("epsilon", 1e-3);
   Value wide = b.cast(x, wide_dtype(b.dtype(x)));
-  Value y = rms ? math::variance_scaling(b, wide, axes, gamma, epsilon) : math::layer_norm(b, wide, axes, gamma, beta, epsilon);
+  Value y = rms ? math::variance_scaling(b, wide, axes, gamma, epsilon)
+                : math::layer_norm(b, wide, axes, gamma, beta, epsilon);
   return l.keep_mask(call, b.cast(y, l.compute_dtype()));
 }
 

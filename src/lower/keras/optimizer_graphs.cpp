@@ -107,8 +107,7 @@ std::unique_ptr<Graph> Optimizer::prepare(DType dtype) const {
   if (ema_) {
     // Keras 3 starts the average at the first step with a momentum of zero.
     Value momentum = b.constant(ema_momentum_, dtype);
-    if (era_of(config_) == Era::Keras3)
-      momentum = b.mul(b.cast(b.compare("ne", step, 0.0), dtype), ema_momentum_);
+    if (era_of(config_) == Era::Keras3) momentum = b.mul(b.cast(b.compare("ne", step, 0.0), dtype), ema_momentum_);
     out.push_back(momentum);
     Value next = b.call("aten::add.Scalar", {{"self", step}, {"other", 1}});
     Value rest = b.call("aten::remainder.Scalar", {{"self", next}, {"other", std::max<int64_t>(1, ema_overwrite_)}});
@@ -171,7 +170,8 @@ std::unique_ptr<Graph> Optimizer::update(const GradientType& type, size_t prepar
   gradient_inputs(b, type, g);
   Values slots, shared;
   for (const Slot& s : rule_slots_) slots.push_back(b.input(s.name, type.variable));
-  for (size_t i = 0; i < prepared; ++i) shared.push_back(b.input(fmt::format("prepared_{}", i), {Kind::Tensor, dtype, {}}));
+  for (size_t i = 0; i < prepared; ++i)
+    shared.push_back(b.input(fmt::format("prepared_{}", i), {Kind::Tensor, dtype, {}}));
   if (weight_decay_ != 0) variable = b.sub(variable, b.mul(b.mul(variable, weight_decay_), shared[0]));
   auto [updated, new_slots] = rule_->apply(b, shared, variable, g, slots);
   Values out{updated};

@@ -30,8 +30,8 @@ class Optimizer {
   };
   const std::vector<Slot>& rule_slots() const { return rule_slots_; }
   const std::vector<Slot>& scalars() const { return scalars_; }
-  bool keeps_average() const { return ema_; }  // slot "average" besides
-  bool average_starts_as_variable() const;     // Keras 2: the moving average starts as a copy
+  bool keeps_average() const { return ema_; }             // slot "average" besides
+  bool average_starts_as_variable() const;                // Keras 2: the moving average starts as a copy
   int64_t accumulation() const { return accumulation_; }  // > 1: slot "gradient_accumulator" besides
   bool has_schedule() const { return schedule_ != nullptr; }
   double learning_rate() const { return learning_rate_; }
@@ -44,8 +44,8 @@ class Optimizer {
   size_t prepared_count(DType dtype) const;  // how many prepared values there are
   // step -> learning rate; null without a schedule.
   std::unique_ptr<Graph> schedule() const;
-  // values, [indices], ... -> values clipped, one for each gradient, dense for those in `becomes_dense`. The variables of
-  // slices are inputs too (their shape is needed): values, indices, variable.
+  // values, [indices], ... -> values clipped, one for each gradient, dense for those in `becomes_dense`. The variables
+  // of slices are inputs too (their shape is needed): values, indices, variable.
   std::unique_ptr<Graph> clip(const std::vector<GradientType>& gradients) const;
   // Keras 3's global_clipnorm turns occurrences into a dense gradient.
   bool clip_makes_dense() const { return global_norm_ > 0 && !rule_->merged_gradients; }

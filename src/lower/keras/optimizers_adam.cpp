@@ -42,7 +42,9 @@ class AdamFamily : public OptimizerRule {
 
 class Adam final : public AdamFamily {
  public:
-  explicit Adam(const json& config) : AdamFamily(config), amsgrad(flag(config, "amsgrad", false)),
+  explicit Adam(const json& config)
+      : AdamFamily(config),
+        amsgrad(flag(config, "amsgrad", false)),
         adaptive_epsilon(flag(config, "adaptive_epsilon", false)) {}
 
   std::vector<SlotSpec> slots() const override {
@@ -149,8 +151,8 @@ class Nadam final : public AdamFamily {
     if (era == Era::Legacy) return legacy(b, p, variable, g, sum, s);
     Value m = moved(b, s[0], sum, 1.0 - through_float32(beta_1), two_steps);
     Value v = moved(b, s[1], squares(b, variable, g, sum), 1.0 - through_float32(beta_2), two_steps);
-    Value now = merged_gradients ? b.div(b.mul(sum, p[3]), p[4])
-                                 : dense(b, variable, g, b.div(b.mul(g.values, p[3]), p[4]));
+    Value now =
+        merged_gradients ? b.div(b.mul(sum, p[3]), p[4]) : dense(b, variable, g, b.div(b.mul(g.values, p[3]), p[4]));
     Value m_hat = b.add(b.div(b.mul(m, p[1]), p[2]), now);
     Value v_hat = b.div(v, p[5]);
     return {b.sub(variable, b.div(b.mul(m_hat, p[0]), b.add(exact_sqrt(b, v_hat), epsilon))), {m, v}};

@@ -18,8 +18,8 @@ LayerFn pool(Pool fn, size_t spatial) {
     expect_rank(l, x, static_cast<int64_t>(spatial) + 2);
     const math::Layout layout = layout_of(l);
     const std::vector<int64_t> window = l.ints("pool_size", spatial);
-    const math::PoolSpec spec{.window = window, .strides = l.has("strides") ? l.ints("strides", spatial) : window,
-                              .padding = padding_of(l)};
+    const math::PoolSpec spec{
+        .window = window, .strides = l.has("strides") ? l.ints("strides", spatial) : window, .padding = padding_of(l)};
     Value y_ncs = fn(l.b, math::to_channels_first(l.b, x, layout), spec);
     return {{math::from_channels_first(l.b, y_ncs, layout), {}}};
   };
@@ -41,8 +41,8 @@ LayerFn global_max(size_t spatial) {
   };
 }
 
-// Steps that the mask leaves out do not count. Where it leaves nothing both Keras give NaN; the gradients of what is left
-// out are zero in Keras 3, which selects, and NaN there in Keras 2, which multiplies.
+// Steps that the mask leaves out do not count. Where it leaves nothing both Keras give NaN; the gradients of what is
+// left out are zero in Keras 3, which selects, and NaN there in Keras 2, which multiplies.
 Value masked_mean(Layer& l, Value x, Value mask, int64_t steps_axis, bool keepdims) {
   Builder& b = l.b;
   Value there = b.unsqueeze(b.cast(mask, DType::Bool), steps_axis == 1 ? 2 : 1);

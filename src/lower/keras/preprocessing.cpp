@@ -15,7 +15,8 @@ struct Numbers {
 
 void collect(const Layer& l, const std::string& key, const json& entry, size_t depth, Numbers& out) {
   if (entry.is_number()) return out.values.push_back(entry.get<double>());
-  if (!entry.is_array()) l.b.fail(ErrorKind::Mismatch, "config entry '" + key + "' is " + entry.dump() + ", numbers wanted.");
+  if (!entry.is_array())
+    l.b.fail(ErrorKind::Mismatch, "config entry '" + key + "' is " + entry.dump() + ", numbers wanted.");
   if (out.dims.size() == depth) out.dims.push_back(static_cast<int64_t>(entry.size()));
   for (const json& item : entry) collect(l, key, item, depth + 1, out);
 }
@@ -47,7 +48,8 @@ Tensors rescaling(Layer& l, const Call& call) {
   Builder& b = l.b;
   const DType dtype = l.compute_dtype();
   Value x = b.cast(call.one().value, dtype);
-  const Numbers scale = rounded(l, numbers(l, "scale")), offset = l.has("offset") ? rounded(l, numbers(l, "offset")) : Numbers{{}, {0}};
+  const Numbers scale = rounded(l, numbers(l, "scale")),
+                offset = l.has("offset") ? rounded(l, numbers(l, "offset")) : Numbers{{}, {0}};
   Value y = scale.dims.empty() ? b.mul(x, scale.values[0]) : b.mul(x, constant(l, scale, dtype));
   if (!offset.dims.empty())
     y = b.add(y, constant(l, offset, dtype));
@@ -93,7 +95,8 @@ Tensors normalization(Layer& l, const Call& call) {
   if (!l.config.contains("axis")) axes = {b.rank(x) - 1};
   for (int64_t axis : axes)
     if (b.dims(x)[static_cast<size_t>(axis)] == kUnknown)
-      b.fail(ErrorKind::Mismatch, "it normalizes an axis of unknown size of an input of shape " + to_string(b.dims(x)) + ".");
+      b.fail(ErrorKind::Mismatch,
+             "it normalizes an axis of unknown size of an input of shape " + to_string(b.dims(x)) + ".");
   const Statistics s = statistics(l, x, axes);
   Value deviation = math::maximum(b, b.sqrt(s.variance), 1e-7);
   Value y = l.flag("invert") ? b.add(s.mean, b.mul(x, deviation)) : b.div(b.sub(x, s.mean), deviation);

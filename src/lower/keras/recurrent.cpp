@@ -100,8 +100,8 @@ Values state_variables(Layer& l, const std::vector<CellLayer>& cells, Value x) {
   return out;
 }
 
-// Where the layer starts: given states, kept states, or zeros (empty). Keras 2 prefers kept states that are not all zero
-// to given ones.
+// Where the layer starts: given states, kept states, or zeros (empty). Keras 2 prefers kept states that are not all
+// zero to given ones.
 Values starting_states(Layer& l, const Values& given, const Values& kept) {
   Builder& b = l.b;
   Values start = given;
@@ -142,11 +142,13 @@ Tensors recurrent(Layer& l, const Call& call) {
   expect_recurrent_config(l);
   Builder& b = l.b;
   const bool time_major = l.flag("time_major"), backwards = l.flag("go_backwards");
-  math::Sequence s{.x = call.one().value, .mask = sequence_mask(l, call), .zero_output = l.flag("zero_output_for_mask"),
+  math::Sequence s{.x = call.one().value,
+                   .mask = sequence_mask(l, call),
+                   .zero_output = l.flag("zero_output_for_mask"),
                    .all_outputs = l.flag("return_sequences")};
   if (b.rank(s.x) != 3)
-    b.fail(ErrorKind::Unsupported, fmt::format("its input has shape {}, wanted [batch, time, features].",
-                                               to_string(b.dims(s.x))));
+    b.fail(ErrorKind::Unsupported,
+           fmt::format("its input has shape {}, wanted [batch, time, features].", to_string(b.dims(s.x))));
   if (time_major) {
     s.x = b.permute(s.x, {1, 0, 2});
     if (s.mask) s.mask = b.permute(s.mask, {1, 0});
@@ -180,12 +182,12 @@ bool is_recurrent(const std::string& class_name) {
 
 void expect_recurrent_config(const Layer& l) {
   if (l.class_name == "RNN")
-    return l.expect_config({"cell", "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "time_major",
-                            "zero_output_for_mask"});
+    return l.expect_config({"cell", "return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+                            "time_major", "zero_output_for_mask"});
   l.expect_config({"return_sequences", "return_state", "go_backwards", "stateful", "unroll", "time_major",
-                   "zero_output_for_mask", "units", "activation", "recurrent_activation", "use_bias", "unit_forget_bias",
-                   "dropout", "recurrent_dropout", "implementation", "reset_after", "seed", "use_cudnn",
-                   "enable_caching_device"});
+                   "zero_output_for_mask", "units", "activation", "recurrent_activation", "use_bias",
+                   "unit_forget_bias", "dropout", "recurrent_dropout", "implementation", "reset_after", "seed",
+                   "use_cudnn", "enable_caching_device"});
 }
 
 std::vector<CellLayer> recurrent_cells(Layer& l, int64_t features) {

@@ -20,8 +20,8 @@ struct CellLayer {
 };
 std::vector<CellLayer> recurrent_cells(Layer& l, int64_t features);
 
-// The tensors of argument `initial_state`, wherever the call has it: given by name, as second argument, or (Keras 2) behind
-// the sequence in the list of inputs.
+// The tensors of argument `initial_state`, wherever the call has it: given by name, as second argument, or (Keras 2)
+// behind the sequence in the list of inputs.
 Values initial_states(const Call& call);
 // The mask of the sequence that steps are skipped by, bool [batch, time], or null. Keras 3 fills in a tensor's own mask
 // only where the call has no other tensors: a layer that is given its initial state ignores it.

@@ -17,14 +17,17 @@ std::vector<std::pair<int64_t, int64_t>> pairs(const Layer& l, const std::string
     return {{two[0], two[1]}};
   }
   if (!entry.is_array()) return std::vector<std::pair<int64_t, int64_t>>(n, {l.integer(key), l.integer(key)});
-  if (entry.size() != n) l.b.fail(ErrorKind::Mismatch, "config entry '" + key + "' is " + entry.dump() + ", " + std::to_string(n) + " entries wanted.");
+  if (entry.size() != n)
+    l.b.fail(ErrorKind::Mismatch,
+             "config entry '" + key + "' is " + entry.dump() + ", " + std::to_string(n) + " entries wanted.");
   for (const json& item : entry) {
     if (item.is_number_integer())
       out.emplace_back(item.get<int64_t>(), item.get<int64_t>());
     else if (item.is_array() && item.size() == 2 && item[0].is_number_integer() && item[1].is_number_integer())
       out.emplace_back(item[0].get<int64_t>(), item[1].get<int64_t>());
     else
-      l.b.fail(ErrorKind::Mismatch, "config entry '" + key + "' is " + entry.dump() + ", integers or pairs of them wanted.");
+      l.b.fail(ErrorKind::Mismatch,
+               "config entry '" + key + "' is " + entry.dump() + ", integers or pairs of them wanted.");
   }
   return out;
 }
@@ -48,7 +51,8 @@ Tensors reshape(Layer& l, const Call& call) {
   Ints shape{l.b.size(x, 0)};
   for (const json& size : l.config.at("target_shape")) {
     if (!size.is_number_integer() && !size.is_null())
-      l.b.fail(ErrorKind::Mismatch, "config entry 'target_shape' is " + l.config.at("target_shape").dump() + ", integers wanted.");
+      l.b.fail(ErrorKind::Mismatch,
+               "config entry 'target_shape' is " + l.config.at("target_shape").dump() + ", integers wanted.");
     shape.push_back(size.is_null() ? int64_t{-1} : size.get<int64_t>());
   }
   return unmasked(l.b.reshape(x, shape));
@@ -77,7 +81,8 @@ LayerFn zero_padding(size_t spatial) {
     const auto pads = pairs(l, "padding", spatial);
     Ints last_first;
     if (layout_of(l) == math::Layout::ChannelsLast) last_first = {0, 0};
-    for (auto p = pads.rbegin(); p != pads.rend(); ++p) last_first.insert(last_first.end(), {Int(p->first), Int(p->second)});
+    for (auto p = pads.rbegin(); p != pads.rend(); ++p)
+      last_first.insert(last_first.end(), {Int(p->first), Int(p->second)});
     return unmasked(l.b.pad(x, last_first));
   };
 }
@@ -106,11 +111,13 @@ Tensors up_sampling1d(Layer& l, const Call& call) {
   return unmasked(math::repeat(l.b, call.one().value, 1, l.integer("size", 2)));
 }
 
-// Nearest, by whole factors. aten finds the source pixel through a float32 quotient, which is exact up to these factors.
+// Nearest, by whole factors. aten finds the source pixel through a float32 quotient, which is exact up to these
+// factors.
 Value nearest(Builder& b, Value x_nchw, const std::vector<int64_t>& size) {
   constexpr int64_t kExact = 32;
   if (size[0] > kExact || size[1] > kExact) return math::repeat(b, math::repeat(b, x_nchw, 2, size[0]), 3, size[1]);
-  return math::resize(b, x_nchw, {b.size(x_nchw, 2) * size[0], b.size(x_nchw, 3) * size[1]}, math::Interpolation::Nearest);
+  return math::resize(b, x_nchw, {b.size(x_nchw, 2) * size[0], b.size(x_nchw, 3) * size[1]},
+                      math::Interpolation::Nearest);
 }
 
 Tensors up_sampling2d(Layer& l, const Call& call) {

@@ -20,7 +20,8 @@ bool depends_on_batch(const json& layer) {
   }
   if (!layer.is_object()) return false;
   static const std::set<std::string> kMixing{"BatchNormalization"};
-  if (auto name = layer.find("class_name"); name != layer.end() && name->is_string() && kMixing.contains(*name)) return true;
+  if (auto name = layer.find("class_name"); name != layer.end() && name->is_string() && kMixing.contains(*name))
+    return true;
   for (const auto& [key, value] : layer.items()) {
     if (key.ends_with("_initializer")) continue;
     if (key == "seed" && value.is_number_integer()) return true;

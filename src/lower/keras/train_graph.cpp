@@ -10,9 +10,7 @@
 
 namespace midstream::keras {
 
-Rules rules_of(const File& file) {
-  return rules_for(file.keras3, parse_dtype(file.floatx).value_or(DType::Float32));
-}
+Rules rules_of(const File& file) { return rules_for(file.keras3, parse_dtype(file.floatx).value_or(DType::Float32)); }
 
 namespace {
 
@@ -64,7 +62,8 @@ void check_supported(const Compiled& compiled, const std::string& path) {
       for (const json& m : compiled.metrics(key, i)) check(m, registry().metrics, "metric");
   }
   if (missing.empty()) return;
-  throw Error(ErrorKind::Unsupported, path, fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
+  throw Error(ErrorKind::Unsupported, path,
+              fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
               "Functions of your own cannot be read from a file: compile the model with one of Keras' losses.");
 }
 
@@ -78,7 +77,8 @@ void for_each_metric(const Compiled& compiled, const StepData& data, const std::
       for (const json& m : compiled.metrics(key, i)) {
         std::string name = m.at("config").at("name");
         if (used.count(name)) name = "weighted_" + name;
-        for (int n = 1; used.count(name); ++n) name = fmt::format("{}_{}", m.at("config").at("name").get<std::string>(), n);
+        for (int n = 1; used.count(name); ++n)
+          name = fmt::format("{}_{}", m.at("config").at("name").get<std::string>(), n);
         used.insert(name);
         const std::string type = class_of(m, data.targets[i]->dims, outputs[i].dims);
         visit(i, type, m.at("config"), "metrics/" + name, name, key == std::string_view("weighted_metrics"));
@@ -284,11 +284,11 @@ std::unique_ptr<Graph> lower_results(const File& file, const Dialect& dialect, s
     for (size_t i = 0; i < compiled.outputs; ++i)
       if (!compiled.loss(i).is_null() && data.targets[i])
         results.push_back({loss_name(file, i), LossTracker(rules).result(b, "metrics/" + loss_name(file, i))});
-  for_each_metric(compiled, data, outputs,
-                  [&](size_t, const std::string& type, const json& config, const std::string& path,
-                      const std::string& name, bool) {
-                    results.push_back({name, (*registry().metrics.find(type))(config, rules)->result(b, path)});
-                  });
+  for_each_metric(
+      compiled, data, outputs,
+      [&](size_t, const std::string& type, const json& config, const std::string& path, const std::string& name, bool) {
+        results.push_back({name, (*registry().metrics.find(type))(config, rules)->result(b, path)});
+      });
   b.outputs(std::move(results));
   return graph;
 }

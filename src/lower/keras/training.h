@@ -18,18 +18,18 @@ using json = nlohmann::json;
 // Where Keras 3 and Keras 2 (tf_keras) compute differently; resolved from the file once (rules_for), so that no
 // formula asks for a version.
 struct Rules {
-  DType floatx = DType::Float32;  // keras.config.floatx(): what losses and metrics compute in
-  double epsilon = 1e-7;          // keras.config.epsilon()
-  bool losses_in_floatx = true;     // Keras 3 casts predictions to floatx before the loss; Keras 2 leaves them
-  bool epsilon_in_log = false;      // Keras 2: binary crossentropy adds epsilon inside the logarithms
+  DType floatx = DType::Float32;      // keras.config.floatx(): what losses and metrics compute in
+  double epsilon = 1e-7;              // keras.config.epsilon()
+  bool losses_in_floatx = true;       // Keras 3 casts predictions to floatx before the loss; Keras 2 leaves them
+  bool epsilon_in_log = false;        // Keras 2: binary crossentropy adds epsilon inside the logarithms
   bool smooth_by_class_axis = false;  // Keras 2: label smoothing counts the classes along `axis`, not the last one
-  bool floored_norm = false;        // Keras 2: cosine similarity normalizes with rsqrt(max(sum, 1e-12))
+  bool floored_norm = false;          // Keras 2: cosine similarity normalizes with rsqrt(max(sum, 1e-12))
   bool ignored_before_logits = true;  // Keras 3: ignore_class hides the activation behind the predictions
-  bool mask_counts_twice = false;   // Keras 2: a mask of the predictions weighs the loss both before and inside it
-  bool weights_match_rank = false;  // Keras 2: [n] targets and weights become [n, 1] beside [n, c] predictions
-  bool metrics_per_sample = true;   // Keras 3: metrics average each sample first
-  bool float32_factors = true;      // Keras 3: regularizers' factors pass through float32
-  bool float32_delta = false;       // Keras 2: Huber's delta passes through float32
+  bool mask_counts_twice = false;     // Keras 2: a mask of the predictions weighs the loss both before and inside it
+  bool weights_match_rank = false;    // Keras 2: [n] targets and weights become [n, 1] beside [n, c] predictions
+  bool metrics_per_sample = true;     // Keras 3: metrics average each sample first
+  bool float32_factors = true;        // Keras 3: regularizers' factors pass through float32
+  bool float32_delta = false;         // Keras 2: Huber's delta passes through float32
 };
 
 Rules rules_for(bool keras3, DType floatx);
@@ -90,8 +90,8 @@ class OptimizerRule {
   };
   virtual Prepared prepare(Builder& b, Value learning_rate, Value step, const Values& scalars, DType dtype) const;
   struct Update {
-    Value variable;      // the new variable
-    Values slots;        // the new slots, in slots() order
+    Value variable;  // the new variable
+    Values slots;    // the new slots, in slots() order
   };
   virtual Update apply(Builder& b, const Values& prepared, Value variable, const Gradient& gradient,
                        const Values& slots) const = 0;

@@ -20,8 +20,7 @@ Value relu(Builder& b, Value x, const ReluOptions& o) {
   } else {
     y = o.max_value == 6.0 ? relu6(b, x) : relu(b, x);
   }
-  if (o.max_value && !(o.max_value == 6.0 && o.threshold == 0))
-    y = b.clamp(y, 0.0, limit(*o.max_value));
+  if (o.max_value && !(o.max_value == 6.0 && o.threshold == 0)) y = b.clamp(y, 0.0, limit(*o.max_value));
   if (o.negative_slope == 0) return y;
   Value below = relu(b, o.threshold != 0 ? b.rsub(o.threshold, x) : b.neg(x));
   return b.sub(y, b.mul(below, o.negative_slope));
@@ -32,14 +31,12 @@ Value leaky_relu(Builder& b, Value x, double negative_slope) {
 }
 
 // Keras' composition has no gradient at 0; torch's prelu would give alpha there.
-Value prelu(Builder& b, Value x, Value alpha) {
-  return b.sub(relu(b, x), b.mul(alpha, relu(b, b.neg(x))));
-}
+Value prelu(Builder& b, Value x, Value alpha) { return b.sub(relu(b, x), b.mul(alpha, relu(b, b.neg(x)))); }
 
 Value elu(Builder& b, Value x, double alpha) { return b.call("aten::elu", {{"self", x}, {"alpha", alpha}}); }
 
-// At 0 TensorFlow takes the positive branch's slope; aten::selu the other's. (The inner elu keeps the branch that is not
-// taken finite, so that its zero gradient stays zero.)
+// At 0 TensorFlow takes the positive branch's slope; aten::selu the other's. (The inner elu keeps the branch that is
+// not taken finite, so that its zero gradient stays zero.)
 Value selu(Builder& b, Value x) {
   constexpr double kAlpha = 1.6732632423543772848170429916717, kScale = 1.0507009873554804934193349852946;
   Value negative = b.mul(elu(b, x), kAlpha);
@@ -58,7 +55,8 @@ Value celu(Builder& b, Value x, double alpha) {
 // In float64 TensorFlow still takes 1/sqrt(2) and 0.044715 through float32.
 Value gelu_float64(Builder& b, Value x, bool approximate) {
   Value half = b.mul(x, 0.5);
-  if (!approximate) return b.mul(half, b.unary("aten::erfc", b.mul(b.neg(x), through_float32(b, x, 0.7071067811865476))));
+  if (!approximate)
+    return b.mul(half, b.unary("aten::erfc", b.mul(b.neg(x), through_float32(b, x, 0.7071067811865476))));
   Value cube = b.mul(b.mul(x, b.square(x)), through_float32(b, x, 0.044715));
   return b.mul(half, b.add(tanh(b, b.mul(b.add(x, cube), 0.7978845608028654)), 1.0));
 }
@@ -74,7 +72,8 @@ Value silu(Builder& b, Value x) { return b.unary("aten::silu", x); }
 Value mish(Builder& b, Value x) { return b.unary("aten::mish", x); }
 Value log_sigmoid(Builder& b, Value x) { return b.unary("aten::log_sigmoid", x); }
 
-// Above aten's default threshold of 20, log1p(exp(x)) - x is 2e-9: too coarse for float64. At 40 it is below its epsilon.
+// Above aten's default threshold of 20, log1p(exp(x)) - x is 2e-9: too coarse for float64. At 40 it is below its
+// epsilon.
 Value softplus(Builder& b, Value x) {
   if (b.dtype(x) != DType::Float64) return b.unary("aten::softplus", x);
   return b.call("aten::softplus", {{"self", x}, {"threshold", 40.0}});
@@ -103,9 +102,7 @@ Value threshold(Builder& b, Value x, double threshold, double otherwise) {
   return b.call("aten::threshold", {{"self", x}, {"threshold", threshold}, {"value", otherwise}});
 }
 
-Value squareplus(Builder& b, Value x, double bias) {
-  return b.div(b.add(x, b.sqrt(b.add(b.square(x), bias))), 2.0);
-}
+Value squareplus(Builder& b, Value x, double bias) { return b.div(b.add(x, b.sqrt(b.add(b.square(x), bias))), 2.0); }
 
 Value sparse_sigmoid(Builder& b, Value x) {
   Value one = b.constant(1.0, b.dtype(x)), zero = b.constant(0.0, b.dtype(x));

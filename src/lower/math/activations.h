@@ -1,5 +1,5 @@
-// Activation functions as TensorFlow and Keras compute them, with their gradients: at the kinks (0, +-3, the thresholds)
-// too, where aten's ready-made function differs from Keras' own composition.
+// Activation functions as TensorFlow and Keras compute them, with their gradients: at the kinks (0, +-3, the
+// thresholds) too, where aten's ready-made function differs from Keras' own composition.
 #pragma once
 
 #include <optional>
@@ -18,7 +18,8 @@ struct ReluOptions {
   bool float32_limits = true;  // Keras 3: max_value and threshold pass through float32
 };
 Value relu(Builder& b, Value x, const ReluOptions& options);
-Value leaky_relu(Builder& b, Value x, double negative_slope);  // the slope goes through float32, as an attribute of the op
+Value leaky_relu(Builder& b, Value x,
+                 double negative_slope);  // the slope goes through float32, as an attribute of the op
 Value prelu(Builder& b, Value x, Value alpha);
 Value elu(Builder& b, Value x, double alpha = 1);
 Value selu(Builder& b, Value x);

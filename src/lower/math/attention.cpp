@@ -36,8 +36,9 @@ Value attention(Builder& b, Value q, Value k, Value v, const Attention& how) {
     q = where_number(b, any, q, 0);
     mask = b.call("aten::logical_or", {{"self", keep}, {"other", b.logical_not(any)}});
   }
-  Value y = b.call("aten::scaled_dot_product_attention", {{"query", q}, {"key", k}, {"value", v}, {"attn_mask", mask},
-                                                          {"is_causal", how.causal}, {"scale", how.scale}});
+  Value y = b.call(
+      "aten::scaled_dot_product_attention",
+      {{"query", q}, {"key", k}, {"value", v}, {"attn_mask", mask}, {"is_causal", how.causal}, {"scale", how.scale}});
   return any && how.masking == Attention::Masking::Zero ? where_number(b, any, y, 0) : y;
 }
 
@@ -55,8 +56,7 @@ Value attention_weights_of(Builder& b, Value scores, const Attention& how) {
   Value mask = how.mask;
   if (how.causal) mask = causal_mask(b, b.size(scores, -2), b.size(scores, -1));
   if (!mask) return softmax(b, scores, -1);
-  if (how.masking == Attention::Masking::Add)
-    return softmax(b, b.add(scores, additive(b, mask, b.dtype(scores))), -1);
+  if (how.masking == Attention::Masking::Add) return softmax(b, b.add(scores, additive(b, mask, b.dtype(scores))), -1);
   Value weights = softmax(b, replace_masked(b, scores, mask), -1);
   return how.masking == Attention::Masking::Zero ? where_number(b, as_bool(b, mask), weights, 0) : weights;
 }

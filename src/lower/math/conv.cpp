@@ -1,5 +1,6 @@
-// SAME pads max((ceil(n / s) - 1) s + (k - 1) d + 1 - n, 0), the odd one at the end. aten's padding argument is the same
-// on both sides: equal constant halves go into the call (it prints as padding=1), everything else into an explicit pad.
+// SAME pads max((ceil(n / s) - 1) s + (k - 1) d + 1 - n, 0), the odd one at the end. aten's padding argument is the
+// same on both sides: equal constant halves go into the call (it prints as padding=1), everything else into an explicit
+// pad.
 #include "lower/math/conv.h"
 
 #include <numeric>
@@ -45,7 +46,8 @@ Value convolve(Builder& b, Value x_ncs, Value w_oihw, Value bias, const Dims& ke
   auto [x, padding] = pad_like_tf(b, x_ncs, kernel, spec);
   Args args{{"input", x}, {"weight", w_oihw}};
   if (bias) args.push_back({"bias", bias});
-  args.insert(args.end(), {{"stride", spec.strides}, {"padding", padding}, {"dilation", spec.dilations}, {"groups", groups}});
+  args.insert(args.end(),
+              {{"stride", spec.strides}, {"padding", padding}, {"dilation", spec.dilations}, {"groups", groups}});
   return b.call(op_name("aten::conv", static_cast<int64_t>(kernel.size())), std::move(args));
 }
 

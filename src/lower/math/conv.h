@@ -23,8 +23,8 @@ Value depthwise_conv(Builder& b, Value x_ncs, Value w_scm, Value bias, const Con
 Value separable_conv(Builder& b, Value x_ncs, Value w_depthwise, Value w_pointwise, Value bias, const ConvSpec& spec);
 
 // The gradient of a convolution with respect to its input (Conv2DBackpropInput, Conv2DTranspose).
-// w_soi: [spatial..., c_out, c_in]. `extra[i]`: the output's size minus (input size - 1) * stride, per spatial axis; it is
-// what does not depend on the input where the output's size is given by a formula.
+// w_soi: [spatial..., c_out, c_in]. `extra[i]`: the output's size minus (input size - 1) * stride, per spatial axis; it
+// is what does not depend on the input where the output's size is given by a formula.
 Value conv_transpose(Builder& b, Value x_ncs, Value w_soi, Value bias, const ConvSpec& spec, const Ints& extra);
 
 // What TensorFlow's SAME adds before and after an axis of size n.

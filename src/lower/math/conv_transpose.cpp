@@ -14,7 +14,8 @@ struct Window {
   bool filled = false;           // pixels are added outside of the call: the bias must come after
 };
 
-// One axis: the output is [before, before + reach of the window) of the full result; `after` crops (or, negative, adds).
+// One axis: the output is [before, before + reach of the window) of the full result; `after` crops (or, negative,
+// adds).
 void add_axis(Window& w, const Int& extra, int64_t kernel, const ConvSpec& spec, size_t axis) {
   int64_t stride = spec.strides[axis], dilation = spec.dilations[axis];
   int64_t reach = (kernel - 1) * dilation + 1, padding = 0, output_padding = 0;
@@ -31,7 +32,8 @@ void add_axis(Window& w, const Int& extra, int64_t kernel, const ConvSpec& spec,
   }
   Int rest_before = before, rest_after = after;
   if (before.is_constant() && after.is_constant()) {
-    padding = std::max<int64_t>(0, after.constant() < 0 ? before.constant() : std::min(before.constant(), after.constant()));
+    padding =
+        std::max<int64_t>(0, after.constant() < 0 ? before.constant() : std::min(before.constant(), after.constant()));
     int64_t missing = padding - after.constant();
     output_padding = missing > 0 && missing < std::max(stride, dilation) ? missing : 0;
     rest_before = before - padding;
@@ -47,9 +49,9 @@ void add_axis(Window& w, const Int& extra, int64_t kernel, const ConvSpec& spec,
 
 Window window_of(const ConvSpec& spec, const Ints& extra, const Dims& kernel) {
   Window w;
-  for (size_t i = 0; i < kernel.size(); ++i)
-    add_axis(w, extra[i], kernel[i], spec, i);
-  bool nothing = std::all_of(w.pads.begin(), w.pads.end(), [](const Int& p) { return p.is_constant() && p.constant() == 0; });
+  for (size_t i = 0; i < kernel.size(); ++i) add_axis(w, extra[i], kernel[i], spec, i);
+  bool nothing =
+      std::all_of(w.pads.begin(), w.pads.end(), [](const Int& p) { return p.is_constant() && p.constant() == 0; });
   if (nothing) w.pads.clear();
   return w;
 }

@@ -17,8 +17,8 @@ Value binary_cross_entropy(Builder& b, Value labels, Value probabilities, double
 // -sum(t log(p / sum(p))) along axis, clipped.
 Value categorical_cross_entropy(Builder& b, Value labels, Value probabilities, int64_t axis, double epsilon);
 
-Value huber(Builder& b, Value y_true, Value y_pred, double delta);      // elementwise
-Value log_cosh(Builder& b, Value y_true, Value y_pred);                 // elementwise
+Value huber(Builder& b, Value y_true, Value y_pred, double delta);  // elementwise
+Value log_cosh(Builder& b, Value y_true, Value y_pred);             // elementwise
 Value kl_divergence(Builder& b, Value y_true, Value y_pred, double epsilon);
 Value poisson(Builder& b, Value y_true, Value y_pred, double epsilon);  // elementwise
 // max(1 - t p, 0) where labels of 0 and 1 count as -1 and 1.

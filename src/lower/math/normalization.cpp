@@ -46,8 +46,8 @@ Value normalize(Builder& b, Value x, Value mean, Value variance, Value scale, Va
   return b.add(b.mul(x, inverse), offset ? b.sub(offset, shift) : b.neg(shift));
 }
 
-BatchNorm batch_norm_training(Builder& b, Value x_ncs, Value gamma, Value beta, Value moving_mean, Value moving_variance,
-                              const BatchNormSpec& spec) {
+BatchNorm batch_norm_training(Builder& b, Value x_ncs, Value gamma, Value beta, Value moving_mean,
+                              Value moving_variance, const BatchNormSpec& spec) {
   Args args{{"input", x_ncs}};
   optional_arg(args, "weight", gamma);
   optional_arg(args, "bias", beta);
@@ -58,12 +58,17 @@ BatchNorm batch_norm_training(Builder& b, Value x_ncs, Value gamma, Value beta, 
   return {out.at(0), out.at(1), out.at(2)};
 }
 
-Value batch_norm_inference(Builder& b, Value x_ncs, Value gamma, Value beta, Value mean, Value variance, double epsilon) {
+Value batch_norm_inference(Builder& b, Value x_ncs, Value gamma, Value beta, Value mean, Value variance,
+                           double epsilon) {
   Args args{{"input", x_ncs}};
   optional_arg(args, "weight", gamma);
   optional_arg(args, "bias", beta);
-  args.insert(args.end(), {{"running_mean", mean}, {"running_var", variance}, {"training", false}, {"momentum", 0.0},
-                           {"eps", epsilon}, {"cudnn_enabled", true}});
+  args.insert(args.end(), {{"running_mean", mean},
+                           {"running_var", variance},
+                           {"training", false},
+                           {"momentum", 0.0},
+                           {"eps", epsilon},
+                           {"cudnn_enabled", true}});
   return b.call("aten::batch_norm", std::move(args));
 }
 

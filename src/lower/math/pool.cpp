@@ -21,7 +21,8 @@ Padded same(Builder& b, Value x_ncs, const PoolSpec& spec) {
   for (size_t i = 0; i < spec.window.size(); ++i) {
     int64_t k = spec.window[i], s = spec.strides[i];
     PadPair pads = same_padding(b.size(x_ncs, static_cast<int64_t>(i) + 2), k, s, 1);
-    bool equal = pads.before.is_constant() && pads.after.is_constant() && pads.before.constant() == pads.after.constant();
+    bool equal =
+        pads.before.is_constant() && pads.after.is_constant() && pads.before.constant() == pads.after.constant();
     if (s == 1 && !equal) {
       p.padding.push_back(pads.after);
       p.drop_first.push_back(i);

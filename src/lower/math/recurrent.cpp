@@ -26,8 +26,7 @@ void append_parameters(Builder& b, const RecurrentCell& cell, Values& params) {
 
 // State number `s` of all directions as the kernel wants it: [directions, batch, units].
 Value kernel_state(Builder& b, const RecurrentCell& cell, const Sequence& sequence, int64_t directions, size_t s) {
-  if (sequence.initial.empty())
-    return b.full({directions, b.size(sequence.x, 0), cell.units}, 0, b.dtype(sequence.x));
+  if (sequence.initial.empty()) return b.full({directions, b.size(sequence.x, 0), cell.units}, 0, b.dtype(sequence.x));
   if (directions == 1) return b.unsqueeze(sequence.initial[s], 0);
   return b.stack({sequence.initial[s], sequence.initial[cell.states() + s]}, 0);
 }
@@ -39,7 +38,9 @@ Values run_kernel(Builder& b, const std::vector<const RecurrentCell*>& cells, co
   Values params, states;
   for (const RecurrentCell* c : cells) append_parameters(b, *c, params);
   for (size_t s = 0; s < cell.states(); ++s) states.push_back(kernel_state(b, cell, sequence, directions, s));
-  Args args{{"input", sequence.x}, {"params", params}, {"has_biases", static_cast<bool>(cell.bias)},
+  Args args{{"input", sequence.x},
+            {"params", params},
+            {"has_biases", static_cast<bool>(cell.bias)},
             {"bidirectional", directions == 2}};
   if (cell.states() == 1)
     args.push_back({"hx", states[0]});

@@ -19,11 +19,12 @@ struct RecurrentCell {
   Kind kind = Kind::Simple;
   int64_t units = 0;
   bool reset_after = true;  // GRU: the reset gate multiplies U h + b (true) or h itself
-  // The functions themselves, and their names where they are plain Keras functions ("tanh"): kernels are chosen by them.
+  // The functions themselves, and their names where they are plain Keras functions ("tanh"): kernels are chosen by
+  // them.
   std::function<Value(Value)> activation, recurrent_activation;
   std::string activation_name, recurrent_activation_name;
-  // In Keras' layout: kernel [features, gates * units], recurrent_kernel [units, gates * units], bias [gates * units] (a
-  // GRU that resets after: [2, gates * units], for the inputs and for the state) or null.
+  // In Keras' layout: kernel [features, gates * units], recurrent_kernel [units, gates * units], bias [gates * units]
+  // (a GRU that resets after: [2, gates * units], for the inputs and for the state) or null.
   Value kernel, recurrent_kernel, bias;
 
   int64_t gates() const { return kind == Kind::Lstm ? 4 : kind == Kind::Gru ? 3 : 1; }
@@ -39,8 +40,8 @@ struct Sequence {
   bool all_outputs = true;   // outputs of all steps are wanted
 };
 
-// Multipliers that drop parts of the inputs [batch, features] and of the state [batch, units]: one for all gates, or one
-// for each gate in Keras' order; empty: nothing is dropped.
+// Multipliers that drop parts of the inputs [batch, features] and of the state [batch, units]: one for all gates, or
+// one for each gate in Keras' order; empty: nothing is dropped.
 struct CellDropout {
   Values input, state;
 };
@@ -53,11 +54,11 @@ struct Recurrence {
 
 Recurrence recurrence(Builder& b, const RecurrentCell& cell, const Sequence& sequence, const CellDropout& dropout = {});
 
-// Both directions of a bidirectional layer in one kernel. `sequence.initial` holds the forward states, then the backward
-// ones. Results are in the input's order: `last` of the backward direction is its output at the first step. Both cells
-// have kernels and differ in their weights only.
+// Both directions of a bidirectional layer in one kernel. `sequence.initial` holds the forward states, then the
+// backward ones. Results are in the input's order: `last` of the backward direction is its output at the first step.
+// Both cells have kernels and differ in their weights only.
 struct BothWays {
-  Value outputs;           // [batch, time, 2 * units]; null unless all_outputs
+  Value outputs;                 // [batch, time, 2 * units]; null unless all_outputs
   Recurrence forward, backward;  // without outputs
 };
 BothWays recurrence_both_ways(Builder& b, const RecurrentCell& forward, const RecurrentCell& backward,

@@ -1,5 +1,5 @@
-// The loop over time as a region of the graph: for gates that are not tanh and sigmoid, for a GRU that resets before the
-// product, and for dropped states. See recurrent.h.
+// The loop over time as a region of the graph: for gates that are not tanh and sigmoid, for a GRU that resets before
+// the product, and for dropped states. See recurrent.h.
 #include <array>
 
 #include "lower/math/recurrent_weights.h"
@@ -26,7 +26,10 @@ Values gate_order(const RecurrentCell& cell, const Values& multipliers) {
 class Loop {
  public:
   Loop(Builder& b, const RecurrentCell& cell, const CellDropout& dropout)
-      : b_(b), cell_(cell), w_(torch_weights(b, cell)), input_(gate_order(cell, dropout.input)),
+      : b_(b),
+        cell_(cell),
+        w_(torch_weights(b, cell)),
+        input_(gate_order(cell, dropout.input)),
         state_(gate_order(cell, dropout.state)) {
     const bool per_gate = state_.size() > 1;
     if (per_gate) w_hh_ = chunk(b, w_.w_hh, cell.gates(), 0);
@@ -143,8 +146,7 @@ Recurrence recurrent_loop(Builder& b, const RecurrentCell& cell, const Sequence&
   Values carried{b.value_of(0), b.call("midstream::list_from_tensor", {{"x", blank}})};
   carried.insert(carried.end(), states.begin(), states.end());
   Values end = b.while_loop(
-      carried,
-      [&](const Values& v) { return b.call("midstream::int_lt", {{"a", v[0]}, {"b", time}}); },
+      carried, [&](const Values& v) { return b.call("midstream::int_lt", {{"a", v[0]}, {"b", time}}); },
       [&](const Values& v) {
         const Int t(b, v[0]);
         const Values before(v.begin() + 2, v.end());

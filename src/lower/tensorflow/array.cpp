@@ -15,8 +15,10 @@ void const_op(Op& op) {
 // A tensor handed on. Of a reference variable: its value at this point.
 void identity(Op& op) {
   const VariableHandle* handle = op.operand(0).variable();
-  if (handle && handle->ref) op.output(op.input(0));
-  else op.output(op.operand(0));
+  if (handle && handle->ref)
+    op.output(op.input(0));
+  else
+    op.output(op.operand(0));
 }
 
 void identity_n(Op& op) {
@@ -70,7 +72,8 @@ void concat(Op& op, size_t axis_at, size_t first, size_t last) {
 void reverse(Op& op) {
   op.expect_attrs({});
   std::vector<int64_t> axes;
-  if (op.node.op == "ReverseV2") axes = known_ints(op, 1);
+  if (op.node.op == "ReverseV2")
+    axes = known_ints(op, 1);
   else {  // Reverse: one bool per axis
     std::vector<int64_t> flags = known_ints(op, 1);
     for (size_t i = 0; i < flags.size(); ++i)
@@ -94,7 +97,8 @@ void reverse_sequence(Op& op) {
   column[static_cast<size_t>(batch)] = shape[static_cast<size_t>(batch)];
   row[static_cast<size_t>(seq)] = shape[static_cast<size_t>(seq)];
   Value lengths = b.reshape(b.cast(op.input(1), DType::Int64), column);
-  Value at = b.reshape(b.call("aten::arange", {{"end", shape[static_cast<size_t>(seq)]}, {"dtype", DType::Int64}}), row);
+  Value at =
+      b.reshape(b.call("aten::arange", {{"end", shape[static_cast<size_t>(seq)]}, {"dtype", DType::Int64}}), row);
   Value mirrored = b.sub(b.sub(lengths, at), 1.0);
   Value index = b.where(b.compare("lt", at, lengths), mirrored, at);
   op.output(b.call("aten::gather", {{"self", x}, {"dim", seq}, {"index", b.expand(index, shape)}}));
@@ -102,7 +106,8 @@ void reverse_sequence(Op& op) {
 
 void roll(Op& op) {
   op.expect_attrs({});
-  op.output(op.b.call("aten::roll", {{"self", op.input(0)}, {"shifts", op.ints(1)}, {"dims", Dims(known_ints(op, 2))}}));
+  op.output(
+      op.b.call("aten::roll", {{"self", op.input(0)}, {"shifts", op.ints(1)}, {"dims", Dims(known_ints(op, 2))}}));
 }
 
 // --- apart
@@ -163,9 +168,9 @@ void split_v(Op& op) {  // value, sizes, axis; one size may be -1: the rest
 void register_array(Registry& r) {
   r.tf("Const", const_op);
   r.tf("HostConst", const_op);
-  for (const char* name : {"Identity", "Snapshot", "PlaceholderWithDefault", "PreventGradient", "CheckNumerics", "DeepCopy",
-                           "CheckNumericsV2", "LoopCond", "Enter", "RefEnter", "RefIdentity", "NextIteration",
-                           "RefNextIteration", "Print"})
+  for (const char* name : {"Identity", "Snapshot", "PlaceholderWithDefault", "PreventGradient", "CheckNumerics",
+                           "DeepCopy", "CheckNumericsV2", "LoopCond", "Enter", "RefEnter", "RefIdentity",
+                           "NextIteration", "RefNextIteration", "Print"})
     r.tf(name, identity);
   r.tf("IdentityN", identity_n);
   r.tf("StopGradient", stop_gradient);

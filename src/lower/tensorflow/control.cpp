@@ -1,5 +1,5 @@
-// TensorFlow 2's control flow: function calls, branches and loops over functions. TensorFlow 1's frames are raised by the
-// Driver (control_v1.cpp); what is left of them here hands its input on.
+// TensorFlow 2's control flow: function calls, branches and loops over functions. TensorFlow 1's frames are raised by
+// the Driver (control_v1.cpp); what is left of them here hands its input on.
 #include "lower/registry.h"
 #include "lower/tensorflow/driver.h"
 #include "lower/tensorflow/fold.h"
@@ -49,11 +49,12 @@ void case_op(Op& op) {
 void while_op(Op& op) {
   op.expect_attrs({"cond", "body", "T", "output_shapes", "parallel_iterations"});
   const FuncRef cond = op.node.attr("cond").func(), body = op.node.attr("body").func();
-  output_all(op, op.driver().while_loop(
-                     operands(op, 0),
-                     [&](const Operands& carried) { return op.driver().predicate(op.call_function(cond, carried).at(0)); },
-                     [&](const Operands& carried) { return op.call_function(body, carried); },
-                     op.driver().unchanged(body.name)));
+  output_all(
+      op,
+      op.driver().while_loop(
+          operands(op, 0),
+          [&](const Operands& carried) { return op.driver().predicate(op.call_function(cond, carried).at(0)); },
+          [&](const Operands& carried) { return op.call_function(body, carried); }, op.driver().unchanged(body.name)));
 }
 
 // Only the side that is taken is ever reached.

@@ -1,8 +1,8 @@
 // TensorFlow 1's control flow raised to regions.
 //
-// A conditional is Switch nodes on a predicate and, where the branches meet again, a Merge. Lowering the Merge means: find
-// the predicate on whose two sides its inputs lie, and lower each input inside its branch. Switch itself then only hands
-// its input on, since it is only reached from the side that is taken.
+// A conditional is Switch nodes on a predicate and, where the branches meet again, a Merge. Lowering the Merge means:
+// find the predicate on whose two sides its inputs lie, and lower each input inside its branch. Switch itself then only
+// hands its input on, since it is only reached from the side that is taken.
 //
 // A loop is a frame: per carried value Enter -> Merge <- NextIteration, Merge -> Switch(LoopCond) -> Exit or body.
 // Lowering one Exit lowers the whole frame.
@@ -21,17 +21,16 @@ bool is_one_of(const std::string& op, std::initializer_list<const char*> names) 
 std::string plain(const std::string& op) { return op.starts_with("Ref") ? op.substr(3) : op; }
 
 bool assigns(const std::string& op) {
-  return is_one_of(op, {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp",
-                        "AssignSubVariableOp", "ScatterUpdate", "ScatterAdd", "ResourceScatterAdd", "ResourceScatterUpdate"});
+  return is_one_of(
+      op, {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp",
+           "ScatterUpdate", "ScatterAdd", "ResourceScatterAdd", "ResourceScatterUpdate"});
 }
 
 }  // namespace
 
 bool Driver::is_merge(const NodeDef& node) { return plain(node.op) == "Merge"; }
 bool Driver::is_exit(const NodeDef& node) { return plain(node.op) == "Exit"; }
-bool Driver::is_control(const NodeDef& node) {
-  return is_one_of(plain(node.op), {"Merge", "Exit", "NextIteration"});
-}
+bool Driver::is_control(const NodeDef& node) { return is_one_of(plain(node.op), {"Merge", "Exit", "NextIteration"}); }
 
 bool Driver::matters(const std::string& name) {
   Body& body = *frame_->body;
@@ -58,7 +57,9 @@ bool Driver::matters(const std::string& name) {
 // The predicates, with the sides taken, that lie between an endpoint and the nodes that always run.
 const Driver::Guards& Driver::guards(const Endpoint& wanted) {
   Body* body = frame_->body;
-  auto key = [&](const Endpoint& e) { return std::pair<const Body*, std::string>(body, e.node + ":" + std::to_string(e.index)); };
+  auto key = [&](const Endpoint& e) {
+    return std::pair<const Body*, std::string>(body, e.node + ":" + std::to_string(e.index));
+  };
   std::vector<Endpoint> open{wanted};
   std::set<std::string> visited;
   while (!open.empty()) {
@@ -208,8 +209,10 @@ Operand Driver::exit(const NodeDef& node) {
   Operand mine;
   for (size_t i = 0; i < results.size(); ++i)
     for (const std::string& name : frame.variables[i].exits) {
-      if (name == node.name) mine = results[i];
-      else frame_->lowered[name] = {results[i]};
+      if (name == node.name)
+        mine = results[i];
+      else
+        frame_->lowered[name] = {results[i]};
     }
   return mine;
 }

@@ -42,7 +42,8 @@ std::vector<std::pair<int64_t, int64_t>> explicit_padding(const Op& op, size_t a
   const std::vector<int64_t> all = op.int_list("explicit_paddings");
   const size_t first = 2 * first_axis(op);
   if (padding_of(op) != math::Padding::Explicit) return out;
-  if (all.size() != 2 * (axes + 2)) op.fail(ErrorKind::BadFile, "has " + std::to_string(all.size()) + " explicit paddings.");
+  if (all.size() != 2 * (axes + 2))
+    op.fail(ErrorKind::BadFile, "has " + std::to_string(all.size()) + " explicit paddings.");
   for (size_t i = 0; i < axes; ++i) out.emplace_back(all[first + 2 * i], all[first + 2 * i + 1]);
   return out;
 }
@@ -100,7 +101,9 @@ OpFn pooling(size_t axes, Pool pool) {
   return [axes, pool](Op& op) {
     op.expect_attrs({"ksize", "strides", "padding", "data_format", "explicit_paddings"});
     const math::Layout layout = layout_of(op);
-    auto sizes = [&](const char* attr, size_t input) { return op.has(attr) ? op.int_list(attr) : known_ints(op, input); };
+    auto sizes = [&](const char* attr, size_t input) {
+      return op.has(attr) ? op.int_list(attr) : known_ints(op, input);
+    };
     const math::PoolSpec spec{.window = spatial(op, sizes("ksize", 1), axes),
                               .strides = spatial(op, sizes("strides", 2), axes),
                               .padding = padding_of(op),

@@ -25,7 +25,8 @@ Body& Driver::body(const FunctionDef* function) {
 
 const FunctionDef& Driver::function(const std::string& name) {
   auto it = functions_.find(name);
-  if (it == functions_.end()) b_.fail(ErrorKind::BadFile, "calls the function " + name + ", which the file does not hold.");
+  if (it == functions_.end())
+    b_.fail(ErrorKind::BadFile, "calls the function " + name + ", which the file does not hold.");
   return *it->second;
 }
 
@@ -119,7 +120,8 @@ void Driver::lower_node(const NodeDef& node) {
   Builder::At at(b_, Origin{node.name, "tf." + node.op, 0});
   const OpEntry* entry = registry().tf_ops.find(node.op);
   Operands outputs;
-  if (auto variable = variable_of_node_.find(node.name); !frame_->body->function && variable != variable_of_node_.end()) {
+  if (auto variable = variable_of_node_.find(node.name);
+      !frame_->body->function && variable != variable_of_node_.end()) {
     outputs.push_back(weight(node, variable->second));
   } else if (is_merge(node)) {
     outputs = merge(node);
@@ -201,7 +203,8 @@ namespace {
 
 bool is_host_scalar(const Operand& o) {
   if (const HostInts* h = o.ints()) return h->rank == 0;
-  if (const Array* a = o.constant()) return a->shape().empty() && (a->dtype() == DType::Int32 || a->dtype() == DType::Int64);
+  if (const Array* a = o.constant())
+    return a->shape().empty() && (a->dtype() == DType::Int32 || a->dtype() == DType::Int64);
   return false;
 }
 
@@ -287,7 +290,8 @@ Operands Driver::cond(Value predicate, const std::function<Operands()>& then_fn,
   for (const auto* after : {&after_then, &after_else})
     for (const auto& [name, value] : *after) {
       auto it = before.find(name);
-      if ((it == before.end() || it->second != value) && std::find(assigned.begin(), assigned.end(), name) == assigned.end())
+      if ((it == before.end() || it->second != value) &&
+          std::find(assigned.begin(), assigned.end(), name) == assigned.end())
         assigned.push_back(name);
     }
   if (!assigned.empty()) values = build();  // the first one has no users and is removed
@@ -330,7 +334,8 @@ std::vector<bool> Driver::unchanged(const std::string& function_name) {
   for (size_t i = 0; i < f.outputs.size(); ++i) {
     auto ret = f.ret.find(f.outputs[i].name);
     std::string node = ret == f.ret.end() ? std::string() : parse_endpoint(ret->second).node;
-    for (auto it = inner.nodes.find(node); it != inner.nodes.end() && it->second->op == "Identity"; it = inner.nodes.find(node))
+    for (auto it = inner.nodes.find(node); it != inner.nodes.end() && it->second->op == "Identity";
+         it = inner.nodes.find(node))
       node = parse_endpoint(it->second->inputs.at(0)).node;
     auto argument = inner.arguments.find(node);
     out.push_back(argument != inner.arguments.end() && argument->second == i);

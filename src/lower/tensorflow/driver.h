@@ -27,8 +27,8 @@ struct Body {
 // A TF1 loop: the nodes that make one carried value of a frame.
 struct LoopVariable {
   const NodeDef* merge = nullptr;
-  std::string enter, next;       // endpoints: the initial value, and the value of the next iteration
-  std::string predicate;         // endpoint
+  std::string enter, next;         // endpoints: the initial value, and the value of the next iteration
+  std::string predicate;           // endpoint
   std::vector<std::string> exits;  // nodes
 };
 struct LoopFrame {
@@ -74,7 +74,7 @@ class Driver {
  private:
   struct Frame {
     Body* body = nullptr;
-    Frame* outer = nullptr;     // same body: what was lowered around this branch
+    Frame* outer = nullptr;  // same body: what was lowered around this branch
     std::unordered_map<std::string, Operands> lowered;
     const Operands* arguments = nullptr;
   };
@@ -101,7 +101,7 @@ class Driver {
   const Operands* find(const std::string& node) const;
   Operand get(const Endpoint& e) const;
   bool ready(const Endpoint& e) const;
-  void lower_all(const std::string& node);   // with everything it needs, iteratively
+  void lower_all(const std::string& node);  // with everything it needs, iteratively
   void lower_node(const NodeDef& node);
   Operands inputs_of(const NodeDef& node);
   Operand weight(const NodeDef& node, const std::string& variable);

@@ -45,8 +45,8 @@ Value take_batched(Builder& b, Value x, Value indices, int64_t axis, int64_t bat
   return b.reshape(y, shape);
 }
 
-// The gradient of a variable that is gathered from is one row per occurrence (IndexedSlices); see facts about embeddings
-// in docs/design.md. Everything else gets a dense gradient.
+// The gradient of a variable that is gathered from is one row per occurrence (IndexedSlices); see facts about
+// embeddings in docs/design.md. Everything else gets a dense gradient.
 bool is_table(Builder& b, Value x) {
   const ValueInfo& info = b.graph().info(x);
   return info.leaf == LeafKind::Variable && b.rank(x) == 2 && is_floating(b.dtype(x)) &&
@@ -59,7 +59,9 @@ Value gather(Builder& b, Value x, Value indices, int64_t axis, int64_t batch) {
     b.stored(b.graph().variables->at(static_cast<size_t>(b.graph().info(x).index)).name);  // stays a leaf
     return math::embedding(b, x, indices, false);
   }
-  if (b.rank(indices) == 0) return b.squeeze(b.call("aten::index_select", {{"self", x}, {"dim", axis}, {"index", b.unsqueeze(indices, 0)}}), axis);
+  if (b.rank(indices) == 0)
+    return b.squeeze(b.call("aten::index_select", {{"self", x}, {"dim", axis}, {"index", b.unsqueeze(indices, 0)}}),
+                     axis);
   return take(b, x, indices, axis);
 }
 
@@ -79,7 +81,8 @@ void gather_v2(Op& op) {  // params, indices, axis
 
 void resource_gather(Op& op) {
   op.expect_attrs({"batch_dims", "validate_indices"});
-  op.output(gather(op.b, op.read_variable(op.variable(0)), op.input(1), op.integer("batch_dims", 0), op.integer("batch_dims", 0)));
+  op.output(gather(op.b, op.read_variable(op.variable(0)), op.input(1), op.integer("batch_dims", 0),
+                   op.integer("batch_dims", 0)));
 }
 
 // The last axis of `indices` [..., k] taken apart: one int64 tensor per indexed axis.
@@ -125,7 +128,8 @@ OpFn variable_scatter(bool accumulate, bool negate, bool nd) {
     const std::string name = op.variable(0);
     Value indices = op.input(1), updates = op.input(2);
     if (!nd) indices = op.b.unsqueeze(indices, op.b.rank(indices));
-    op.assign_variable(name, put(op.b, op.read_variable(name), indices, negate ? op.b.neg(updates) : updates, accumulate));
+    op.assign_variable(name,
+                       put(op.b, op.read_variable(name), indices, negate ? op.b.neg(updates) : updates, accumulate));
     op.output(op.operand(0));
   };
 }

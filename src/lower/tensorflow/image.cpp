@@ -1,7 +1,6 @@
 // Images: resizing in TensorFlow's three conventions, and blocks of pixels traded for channels or batch.
-#include "lower/math/resize.h"
-
 #include "lower/math/layout.h"
+#include "lower/math/resize.h"
 #include "lower/registry.h"
 #include "lower/tensorflow/fold.h"
 #include "lower/tensorflow/layout.h"
@@ -106,8 +105,10 @@ void space_to_batch(Op& op) {
   Builder& b = op.b;
   std::vector<int64_t> block;
   size_t pads_at = 2;
-  if (op.node.op == "SpaceToBatch") block = {op.integer("block_size"), op.integer("block_size")}, pads_at = 1;
-  else block = known_ints(op, 1);
+  if (op.node.op == "SpaceToBatch")
+    block = {op.integer("block_size"), op.integer("block_size")}, pads_at = 1;
+  else
+    block = known_ints(op, 1);
   const size_t m = block.size();
   Ints pads = flat_ints(op, pads_at), last_first;
   Value x = op.input(0);
@@ -139,8 +140,10 @@ void batch_to_space(Op& op) {
   Builder& b = op.b;
   std::vector<int64_t> block;
   size_t crops_at = 2;
-  if (op.node.op == "BatchToSpace") block = {op.integer("block_size"), op.integer("block_size")}, crops_at = 1;
-  else block = known_ints(op, 1);
+  if (op.node.op == "BatchToSpace")
+    block = {op.integer("block_size"), op.integer("block_size")}, crops_at = 1;
+  else
+    block = known_ints(op, 1);
   const size_t m = block.size();
   Ints crops = flat_ints(op, crops_at);
   Value x = op.input(0);

@@ -7,7 +7,8 @@ namespace {
 
 Value list_at(Op& op, size_t i) {
   const Value* v = op.operand(i).value();
-  if (!v || op.b.type(*v).kind != Kind::List) op.fail(ErrorKind::Unsupported, "input " + std::to_string(i) + " is no tensor list.");
+  if (!v || op.b.type(*v).kind != Kind::List)
+    op.fail(ErrorKind::Unsupported, "input " + std::to_string(i) + " is no tensor list.");
   return *v;
 }
 
@@ -18,7 +19,9 @@ Value get(Op& op, Value list, size_t index) {
   return op.b.call("midstream::list_get", {{"l", list}, {"i", op.int_value(index)}});
 }
 Value stack(Op& op, Value list) { return op.b.call("midstream::list_stack", {{"l", list}}); }
-HostInts length(Op& op, Value list) { return {{op.b.call_int("midstream::list_length", {{"l", list}})}, 0, DType::Int32}; }
+HostInts length(Op& op, Value list) {
+  return {{op.b.call_int("midstream::list_length", {{"l", list}})}, 0, DType::Int32};
+}
 
 // --- TensorList
 
@@ -67,14 +70,16 @@ void list_gather(Op& op) {  // list, indices, element_shape
 }
 void list_scatter(Op& op) {  // tensor, indices, element_shape, num_elements
   op.expect_attrs({});
-  Value empty = op.b.call("midstream::list_reserve", {{"n", op.size() > 3 ? op.int_value(3) : op.b.size(op.input(0), 0)}});
+  Value empty =
+      op.b.call("midstream::list_reserve", {{"n", op.size() > 3 ? op.int_value(3) : op.b.size(op.input(0), 0)}});
   op.output(op.b.call("midstream::list_scatter", {{"l", empty}, {"indices", op.input(1)}, {"x", op.input(0)}}));
 }
 
 // --- TensorArray
 
 void array(Op& op) {  // size -> handle, flow
-  op.expect_attrs({"element_shape", "dynamic_size", "clear_after_read", "identical_element_shapes", "tensor_array_name"});
+  op.expect_attrs(
+      {"element_shape", "dynamic_size", "clear_after_read", "identical_element_shapes", "tensor_array_name"});
   op.output(Opaque{"a tensor array"});
   op.output(op.b.call("midstream::list_reserve", {{"n", op.int_value(0)}}));
 }
@@ -92,7 +97,8 @@ void array_gather(Op& op) {  // handle, indices, flow
 }
 void array_scatter(Op& op) {  // handle, indices, value, flow
   op.expect_attrs({});
-  op.output(op.b.call("midstream::list_scatter", {{"l", list_at(op, 3)}, {"indices", op.input(1)}, {"x", op.input(2)}}));
+  op.output(
+      op.b.call("midstream::list_scatter", {{"l", list_at(op, 3)}, {"indices", op.input(1)}, {"x", op.input(2)}}));
 }
 void array_size(Op& op) {  // handle, flow
   op.expect_attrs({});

@@ -25,7 +25,8 @@ void mat_mul(Op& op) {
   Value x = op.input(0), y = op.input(1);
   if (op.flag("transpose_a")) x = transposed(op.b, x);
   // A weight times a batch prints as a linear layer.
-  if (!op.flag("transpose_b") && is_weight(op.b, y) && !is_weight(op.b, x)) return op.output(math::linear(op.b, x, y, {}));
+  if (!op.flag("transpose_b") && is_weight(op.b, y) && !is_weight(op.b, x))
+    return op.output(math::linear(op.b, x, y, {}));
   if (op.flag("transpose_b")) y = transposed(op.b, y);
   op.output(op.b.matmul(x, y));
 }
@@ -76,7 +77,8 @@ void matrix_diag_part(Op& op) {
 // Version 3 of these says which diagonals; the main one is known here.
 void main_diagonal_only(Op& op, size_t k_at) {
   for (int64_t k : known_ints(op, k_at))
-    if (k != 0) op.fail(ErrorKind::Unsupported, "takes diagonal " + std::to_string(k) + "; only the main one has a lowering.");
+    if (k != 0)
+      op.fail(ErrorKind::Unsupported, "takes diagonal " + std::to_string(k) + "; only the main one has a lowering.");
 }
 
 void matrix_diag_v3(Op& op) {  // diagonal, k, num_rows, num_cols, padding_value

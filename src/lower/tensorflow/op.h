@@ -27,8 +27,8 @@ struct HostInts {
   int rank = 1;
   DType dtype = DType::Int32;
 };
-// A handle of the entry `name` of Variables. TF1's reference variables (`ref`) stand for their value wherever a tensor is
-// wanted; resource variables are read by ops of their own.
+// A handle of the entry `name` of Variables. TF1's reference variables (`ref`) stand for their value wherever a tensor
+// is wanted; resource variables are read by ops of their own.
 struct VariableHandle {
   std::string name;
   bool ref = false;
@@ -89,15 +89,15 @@ class Op {
   // --- inputs (control inputs left out)
   size_t size() const { return inputs_.size(); }
   const Operand& operand(size_t i) const;
-  Value input(size_t i);                    // as a tensor (or list) of the graph, whatever its form
+  Value input(size_t i);  // as a tensor (or list) of the graph, whatever its form
   Values inputs(size_t first = 0, std::optional<size_t> count = std::nullopt);
-  bool is_constant(size_t i) const;         // its numbers are known now (a constant, or host integers that are)
-  Array constant(size_t i) const;           // throws Error(Unsupported): "wants a constant"
-  bool is_host(size_t i) const;             // host integers, or an integer constant of rank 0 or 1
-  HostInts host(size_t i) const;            // as host integers; only if is_host(i)
-  Ints ints(size_t i);                      // a shape argument in whatever form; a dynamic tensor of known length is read
-  Int int_value(size_t i);                  // a scalar, likewise
-  std::string variable(size_t i) const;     // the variable behind a handle
+  bool is_constant(size_t i) const;      // its numbers are known now (a constant, or host integers that are)
+  Array constant(size_t i) const;        // throws Error(Unsupported): "wants a constant"
+  bool is_host(size_t i) const;          // host integers, or an integer constant of rank 0 or 1
+  HostInts host(size_t i) const;         // as host integers; only if is_host(i)
+  Ints ints(size_t i);                   // a shape argument in whatever form; a dynamic tensor of known length is read
+  Int int_value(size_t i);               // a scalar, likewise
+  std::string variable(size_t i) const;  // the variable behind a handle
   DType input_dtype(size_t i) const;
   int64_t rank(size_t i);
 

@@ -39,8 +39,9 @@ Value materialize(Builder& b, const Operand& operand) {
   if (const Value* v = operand.value()) {
     if (b.type(*v).kind == Kind::Int) return b.tensor_of(Int(b, *v));
     if (b.type(*v).kind != Kind::Bool) return *v;
-    return b.cond(*v, [&] { return Values{b.constant(Array::of<uint8_t>(DType::Bool, {}, {1}))}; },
-                  [&] { return Values{b.constant(Array::of<uint8_t>(DType::Bool, {}, {0}))}; })[0];
+    return b.cond(
+        *v, [&] { return Values{b.constant(Array::of<uint8_t>(DType::Bool, {}, {1}))}; },
+        [&] { return Values{b.constant(Array::of<uint8_t>(DType::Bool, {}, {0}))}; })[0];
   }
   if (const HostInts* h = operand.ints()) return numbers(b, *h);
   if (const Array* a = operand.constant()) {
@@ -83,8 +84,8 @@ DType Op::dtype(const char* attr) const {
 
 const Operand& Op::operand(size_t i) const {
   if (i >= inputs_.size())
-    fail(ErrorKind::BadFile, "has " + std::to_string(inputs_.size()) + " inputs, at least " + std::to_string(i + 1) +
-                                 " are needed.");
+    fail(ErrorKind::BadFile,
+         "has " + std::to_string(inputs_.size()) + " inputs, at least " + std::to_string(i + 1) + " are needed.");
   return inputs_[i];
 }
 Value Op::input(size_t i) {
@@ -108,7 +109,8 @@ Array Op::constant(size_t i) const {
   const Operand& o = operand(i);
   if (const Array* a = o.constant()) return *a;
   if (!is_constant(i))
-    fail(ErrorKind::Unsupported, "input " + std::to_string(i) + " is computed, but must be known when the graph is built.");
+    fail(ErrorKind::Unsupported,
+         "input " + std::to_string(i) + " is computed, but must be known when the graph is built.");
   std::vector<int64_t> values;
   for (const Int& v : o.ints()->values) values.push_back(v.constant());
   Dims shape;

@@ -33,8 +33,9 @@ void truncated_normal(Op& op) {
 
 void uniform_int(Op& op) {  // shape, minval, maxval
   op.expect_attrs({STATEFUL});
-  op.output(op.b.call("aten::randint.low", {{"low", op.int_value(1)}, {"high", op.int_value(2)}, {"size", op.ints(0)},
-                                            {"dtype", op.input_dtype(1)}}));
+  op.output(op.b.call(
+      "aten::randint.low",
+      {{"low", op.int_value(1)}, {"high", op.int_value(2)}, {"size", op.ints(0)}, {"dtype", op.input_dtype(1)}}));
 }
 
 void shuffle(Op& op) {  // rows in a random order

@@ -11,8 +11,10 @@ namespace {
 Ints sizes_of(Op& op, size_t i) {
   if (op.operand(i).ints() || op.operand(i).constant()) {
     Dims dims;
-    if (const Array* a = op.operand(i).constant()) dims = a->shape();
-    else if (op.operand(i).ints()->rank == 1) dims = {static_cast<int64_t>(op.operand(i).ints()->values.size())};
+    if (const Array* a = op.operand(i).constant())
+      dims = a->shape();
+    else if (op.operand(i).ints()->rank == 1)
+      dims = {static_cast<int64_t>(op.operand(i).ints()->values.size())};
     return Ints(dims.begin(), dims.end());
   }
   if (const VariableHandle* v = op.operand(i).variable()) {
@@ -47,8 +49,10 @@ Ints complete(Op& op, Ints wanted) {
   Int known = 1;
   size_t unknown = wanted.size();
   for (size_t i = 0; i < wanted.size(); ++i) {
-    if (wanted[i].is_constant() && wanted[i].constant() == -1) unknown = i;
-    else known = known * wanted[i];
+    if (wanted[i].is_constant() && wanted[i].constant() == -1)
+      unknown = i;
+    else
+      known = known * wanted[i];
   }
   if (unknown == wanted.size()) return wanted;
   Int all = 1;
@@ -135,8 +139,10 @@ void broadcast_args(Op& op) {
   for (size_t i = 0; i < y.size(); ++i) {
     Int &a = x[offset + i], &c = y[i];
     const bool is_one = a.is_constant() && a.constant() == 1, other_is_one = c.is_constant() && c.constant() == 1;
-    if (is_one) a = c;
-    else if (!other_is_one) a = max(a, c);
+    if (is_one)
+      a = c;
+    else if (!other_is_one)
+      a = max(a, c);
   }
   op.output(HostInts{x, 1, op.input_dtype(0)});
 }
@@ -144,7 +150,8 @@ void broadcast_args(Op& op) {
 void tile(Op& op) {
   op.expect_attrs({});
   Ints times = op.ints(1);
-  const bool nothing = std::all_of(times.begin(), times.end(), [](const Int& t) { return t.is_constant() && t.constant() == 1; });
+  const bool nothing =
+      std::all_of(times.begin(), times.end(), [](const Int& t) { return t.is_constant() && t.constant() == 1; });
   if (nothing) return op.output(op.operand(0));
   op.output(op.b.call("aten::repeat", {{"self", op.input(0)}, {"repeats", times}}));
 }
@@ -159,7 +166,8 @@ void fill(Op& op) {
   Ints shape = op.ints(0);
   const bool numbers = shape.size() == 1 && shape[0].is_constant() && shape[0].constant() <= 16 && op.is_host(1);
   if (numbers)
-    return op.output(HostInts{Ints(static_cast<size_t>(shape[0].constant()), op.host(1).values.at(0)), 1, op.host(1).dtype});
+    return op.output(
+        HostInts{Ints(static_cast<size_t>(shape[0].constant()), op.host(1).values.at(0)), 1, op.host(1).dtype});
   const bool known = op.is_constant(1) && op.input_dtype(1) != DType::Int64 && op.input_dtype(1) != DType::String &&
                      op.input_dtype(1) != DType::Complex64 && op.input_dtype(1) != DType::Complex128;
   if (known) return op.output(op.b.full(shape, op.constant(1).to_double().at(0), op.input_dtype(1)));

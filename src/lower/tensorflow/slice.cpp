@@ -83,7 +83,8 @@ std::optional<HostInts> slice_host(Op& op, const std::vector<Range>& ranges) {
   };
   if (r.shrink) {
     const int64_t i = at(r.begin, 0);
-    if (i < 0 || i >= n) op.fail(ErrorKind::BadFile, "takes element " + std::to_string(i) + " of " + std::to_string(n) + ".");
+    if (i < 0 || i >= n)
+      op.fail(ErrorKind::BadFile, "takes element " + std::to_string(i) + " of " + std::to_string(n) + ".");
     return HostInts{{h.values[static_cast<size_t>(i)]}, 0, h.dtype};
   }
   HostInts out{{}, 1, h.dtype};
@@ -141,7 +142,8 @@ void pad(Op& op) {  // input, paddings, and PadV2's value
   op.output(op.b.pad(op.input(0), last_first, value));
 }
 
-// REFLECT leaves the edge out, SYMMETRIC repeats it. Flipped slices: every rank, and autograd adds up what was repeated.
+// REFLECT leaves the edge out, SYMMETRIC repeats it. Flipped slices: every rank, and autograd adds up what was
+// repeated.
 void mirror_pad(Op& op) {
   op.expect_attrs({"mode"});
   const int64_t skip = op.text("mode") == "REFLECT" ? 1 : 0;
