@@ -43,6 +43,17 @@ def unet_data(rng, n):
     return [rng.random((n, 16, 16, 3))], [rng.integers(0, 2, (n, 16, 16, 1)).astype("float64")]
 
 
+def resnet50(k):
+    """As after some training. Just initialised, and with a batch of four, it multiplies rounding by a thousand at every
+    step (5e-13, 7e-10, 1e-6 of the loss): normalizing over the four samples that its last stage has at 32 x 32 pixels is
+    badly conditioned, and every block adds to it. Nothing could be said there after three steps."""
+    model = k.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=5)
+    for layer in model.layers:
+        if layer.name.endswith("_3_bn"):
+            layer.gamma.assign(0.2 * layer.gamma)
+    return model
+
+
 CASES = {
     "mlp": Case(
         models.mlp,
@@ -59,11 +70,12 @@ CASES = {
         ["accuracy", "categorical_crossentropy"],
     ),
     "resnet50": Case(
-        lambda k: k.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=5),
+        resnet50,
         lambda rng, n: ([rng.random((n, 32, 32, 3))], [labels(rng, n, 5)]),
         lambda k: k.optimizers.SGD(1e-4, momentum=0.9),
         "sparse_categorical_crossentropy",
         ["accuracy"],
+        batch=16,
     ),
     "mobilenet_v2": Case(
         models.mobilenet_v2,
@@ -71,6 +83,7 @@ CASES = {
         lambda k: k.optimizers.RMSprop(1e-5, momentum=0.5, centered=True),
         "categorical_crossentropy",
         ["accuracy"],
+        batch=16,  # as above
     ),
     "unet": Case(
         models.unet,
