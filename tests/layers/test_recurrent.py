@@ -220,9 +220,17 @@ def test_rnn_over_cells(module, masked):
         same_as_keras(outputs_of((STEPS, FEATURES), *layers), module=module)
 
 
-@MODULES
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("format", [".keras", ".h5"])
+# Keras 3 cannot open its own .h5 of a model with a mask that RNN takes as an argument ("Unknown layer: 'NotEqual'").
+STACKED = [
+    (module, format, masked)
+    for module in (keras, tf_keras)
+    for format in (".keras", ".h5")
+    for masked in (False, True)
+    if (module, format, masked) != (keras, ".h5", True)
+]
+
+
+@pytest.mark.parametrize("module, format, masked", STACKED)
 def test_stacked_cells(module, masked, format):
     def made(options):
         return lambda k: k.layers.RNN(k.layers.StackedRNNCells(cells_of(k)), **options)
