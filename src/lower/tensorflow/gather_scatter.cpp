@@ -45,8 +45,8 @@ Value take_batched(Builder& b, Value x, Value indices, int64_t axis, int64_t bat
   return b.reshape(y, shape);
 }
 
-// The gradient of a variable that is gathered from is one row per occurrence (IndexedSlices), which the optimizers want:
-// docs/differences.md. Everything else gets a dense gradient.
+// The gradient of a variable that is gathered from is one row per occurrence (IndexedSlices), which the optimizers
+// want: docs/differences.md. Everything else gets a dense gradient.
 bool is_table(Builder& b, Value x) {
   const ValueInfo& info = b.graph().info(x);
   return info.leaf == LeafKind::Variable && b.rank(x) == 2 && is_floating(b.dtype(x)) &&
