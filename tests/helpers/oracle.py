@@ -39,6 +39,7 @@ def floatx(dtype: str) -> Iterator[None]:
         yield
     finally:
         keras.backend.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[0])  # Keras 3 made a policy of `dtype` at the first layer, and keeps it
         tf_keras.backend.set_floatx(before[1])
 
 
