@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "emit/training.h"
@@ -31,13 +32,22 @@ Converted convert(const Graph& forward, std::shared_ptr<VariableStore> variables
   return out;
 }
 
+namespace {
+
+std::string name_of(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+void take_weights(Converted& c) {
+  for (const EmittedTensor& t : c.module.tensors)
+    c.weights.emplace_back(t.key, to_array(c.variables->tensor(t.variable)));
+  for (const EmittedConstant& constant : c.module.constants) c.weights.emplace_back(constant.key, constant.array);
+}
+
+}  // namespace
+
 Converted convert(const std::string& path, const ConvertOptions& options) {
   auto program = open_program(path, options.which);
-  Converted out =
-      convert(program->forward(), program->variables(), std::filesystem::path(path).filename().string(), options);
-  for (const EmittedTensor& t : out.module.tensors)
-    out.weights.emplace_back(t.key, to_array(out.variables->tensor(t.variable)));
-  for (const EmittedConstant& c : out.module.constants) out.weights.emplace_back(c.key, c.array);
+  Converted out = convert(program->forward(), program->variables(), name_of(path), options);
+  take_weights(out);
   return out;
 }
 
@@ -68,24 +78,35 @@ std::vector<std::string> differences_of(const keras::File& file) {
 }  // namespace
 
 Converted convert_with_training(const std::string& path, const ConvertOptions& options) {
-  Converted out = convert(path, options);
-  if (!is_keras_file(path)) return out;
+  std::optional<Run> run;
+  std::string no_training;
   try {
-    Run run = Run::resume(path);
-    if (!run.can_train()) return out;
-    const keras::File& file = run.file();
-    const std::vector<std::string> differences = differences_of(file);
-    EmitOptions emit;
-    emit.source_file = out.file;
-    emit.written_by = (file.keras3 ? "Keras " : "tf.keras ") + file.version;
-    out.training = emit_training(out.module, file.compile, differences);
-    out.readme = emit_readme(out.module, emit, file.compile, differences);
-    for (const EmittedTensor& t : emitted_state(out.module, *run.variables().variables()))
-      out.state.emplace_back(t.key, to_array(run.variables().tensor(t.variable)));
-  } catch (const Error& error) {
+    if (is_keras_file(path)) run = Run::resume(path);
+  } catch (const Error& error) {  // a loss of one's own, say: the model may be converted all the same
     if (error.kind() != ErrorKind::Unsupported) throw;
-    out.no_training = error.what();
+    no_training = error.what();
   }
+  EmitOptions emit;
+  nlohmann::json compile;
+  std::vector<std::string> differences;
+  Converted out;
+  if (run) {
+    out = convert(run->forward_graph(), run->shared_variables(), name_of(path), options);
+    take_weights(out);
+    emit.written_by = (run->file().keras3 ? "Keras " : "tf.keras ") + run->file().version;
+  } else {
+    out = convert(path, options);
+    out.no_training = no_training;
+  }
+  if (run && run->can_train()) {
+    compile = run->file().compile;
+    differences = differences_of(run->file());
+    out.training = emit_training(out.module, compile, differences);
+    for (const EmittedTensor& t : emitted_state(out.module, *run->variables().variables()))
+      out.state.emplace_back(t.key, to_array(run->variables().tensor(t.variable)));
+  }
+  emit.source_file = out.file;
+  out.readme = emit_readme(out.module, emit, compile, differences);
   return out;
 }
 
@@ -96,18 +117,10 @@ void write_package(const Converted& c, const std::string& directory) {
   const std::filesystem::path to(directory);
   write_safetensors((to / "weights.safetensors").string(), c.weights, {{"format", "pt"}});
   atomic_write((to / "model.py").string(), as_bytes(c.module.source));
-  if (!c.training.empty()) {
-    atomic_write((to / "training.py").string(), as_bytes(c.training));
-    write_safetensors((to / "state.safetensors").string(), c.state, {{"format", "pt"}});
-    atomic_write((to / "README.md").string(), as_bytes(c.readme));
-    return;
-  }
-  const std::string readme = fmt::format(
-      "# {0}\n\nPyTorch source of `{1}`, written by midstream. It needs torch and safetensors.\n\n"
-      "```python\nfrom safetensors.torch import load_file\nfrom model import {0}\n\n"
-      "model = {0}()\nmodel.load_state_dict(load_file(\"weights.safetensors\"))\n```\n",
-      c.module.class_name, c.file);
-  atomic_write((to / "README.md").string(), as_bytes(readme));
+  atomic_write((to / "README.md").string(), as_bytes(c.readme));
+  if (c.training.empty()) return;
+  atomic_write((to / "training.py").string(), as_bytes(c.training));
+  write_safetensors((to / "state.safetensors").string(), c.state, {{"format", "pt"}});
 }
 
 }  // namespace midstream

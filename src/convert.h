@@ -20,10 +20,11 @@ struct Converted {
   std::shared_ptr<VariableStore> variables;  // module.tensors names them
   NamedArrays weights;                       // state_dict key -> value
   std::string file;
-  // Of a Keras file that was compiled; empty otherwise.
-  std::string training, readme;  // training.py, and the README.md that goes with it
-  NamedArrays state;             // what state.safetensors holds
-  std::string no_training;       // why there is none, where the file would have one: one sentence
+  // By convert_with_training:
+  std::string readme;       // README.md
+  std::string training;     // training.py of a Keras file that was compiled
+  NamedArrays state;        // what state.safetensors holds then
+  std::string no_training;  // why there is none, where the file would have one: one sentence
 };
 
 Converted convert(const std::string& path, const ConvertOptions& options = {});
@@ -31,9 +32,10 @@ Converted convert(const std::string& path, const ConvertOptions& options = {});
 // has the variables needs no copies of them.
 Converted convert(const Graph& graph, std::shared_ptr<VariableStore> variables, const std::string& file,
                   const ConvertOptions& options = {});
-// The first, and how to go on training it in plain PyTorch.
+// The first, what to say about it, and how to go on training it in plain PyTorch.
 Converted convert_with_training(const std::string& path, const ConvertOptions& options = {});
-// DIR/model.py, weights.safetensors, README.md, and training.py and state.safetensors if there are, each atomically.
+// What convert_with_training gives: DIR/model.py, weights.safetensors, README.md, and training.py and state.safetensors
+// if there are, each written atomically.
 void write_package(const Converted& converted, const std::string& directory);
 
 }  // namespace midstream

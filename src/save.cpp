@@ -10,6 +10,7 @@
 #include "frontend/keras/canonical.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/convert.h"
+#include "lower/keras/optimizer_rule.h"
 #include "writeback/container.h"
 
 namespace midstream {
@@ -32,7 +33,7 @@ Array as_in_file(const keras::File& file, const Variable& v, Array array) {
   return array;
 }
 
-bool is_legacy(const nlohmann::json& optimizer) { return optimizer.at("config").value("rules", "") == "optimizer_v2"; }
+bool is_legacy(const nlohmann::json& optimizer) { return keras::era_of(optimizer.at("config")) == keras::Era::Legacy; }
 
 // Has the run slots that its file has no places for: was the model compiled, but never trained, when it was saved?
 // OptimizerV2 stays as it is in a .keras archive, where Keras never keeps it.

@@ -61,35 +61,29 @@ std::map<std::string, at::Tensor> tensors(Run& run) {
   return out;
 }
 
+// f(run, batch) as a method of x, y and sample_weight, without the GIL.
+template <class F>
+auto on_batch(F f) {
+  return [f](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
+             const std::vector<at::Tensor>& w) {
+    py::gil_scoped_release released;
+    return f(run, batch_of(x, y, w));
+  };
+}
+
 }  // namespace
 
 void bind_train(py::module_& m) {
   py::class_<Run>(m, "Run")
-      .def(
-          "train_step",
-          [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
-             const std::vector<at::Tensor>& w) {
-            py::gil_scoped_release released;
-            return run.train_step(batch_of(x, y, w));
-          },
-          py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
-      .def(
-          "test_step",
-          [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
-             const std::vector<at::Tensor>& w) {
-            py::gil_scoped_release released;
-            return run.test_step(batch_of(x, y, w));
-          },
-          py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
-      .def(
-          "gradients",
-          [](Run& run, const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& y,
-             const std::vector<at::Tensor>& w) {
-            py::gil_scoped_release released;
-            auto g = run.gradients(batch_of(x, y, w));
-            return std::make_pair(g.loss, g.gradients);
-          },
-          py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def("train_step", on_batch([](Run& run, const Batch& batch) { return run.train_step(batch); }), py::arg("x"),
+           py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def("test_step", on_batch([](Run& run, const Batch& batch) { return run.test_step(batch); }), py::arg("x"),
+           py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
+      .def("gradients", on_batch([](Run& run, const Batch& batch) {
+             auto g = run.gradients(batch);
+             return std::make_pair(g.loss, g.gradients);
+           }),
+           py::arg("x"), py::arg("y"), py::arg("sample_weight") = std::vector<at::Tensor>{})
       .def("fit", &fit, py::arg("data"), py::arg("epochs") = 1, py::arg("steps") = 0, py::arg("batch_size") = 32,
            py::arg("shuffle") = true, py::arg("seed") = 0, py::arg("validation") = "", py::arg("checkpoint_dir") = "",
            py::arg("checkpoint_every") = 0, py::arg("resume") = false, py::arg("progress") = true,

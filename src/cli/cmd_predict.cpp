@@ -34,7 +34,9 @@ Command add_predict(CLI::App& app) {
   sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
   sub->add_option("--batch-size", o->batch, "Rows at a time")->capture_default_str()->check(one_or_more());
   return [o] {
-    auto program = open_program(o->file, {.signature = o->signature, .function = {}, .fed = shapes_in(o->data)});
+    OpenOptions which{.signature = o->signature, .function = {}, .fed = {}};
+    if (!is_keras_file(o->file)) which.fed = shapes_in(o->data);  // a Keras file says what it wants
+    auto program = open_program(o->file, which);
     auto results = data::predict(*program, data::read_inputs(program->forward(), o->data), o->batch);
     const auto& outputs = program->forward().outputs;
     const bool bare = !is_keras_file(o->file) && o->signature.empty() && program->forward().outputs.size() != 1;

@@ -213,10 +213,12 @@ Optional frozen_batch_norm(const NodeView& v) {
   return batch_norm_module(v, "FrozenBatchNorm" + dimensions(v));
 }
 
-// `shape` has ones where one decision counts for the whole axis.
-Optional dropout_module(const NodeView& v, Value x, double rate, const Arg* noise) {
+// noise_shape has ones where one decision counts for the whole axis.
+Optional dropout(const NodeView& v) {
+  const Value x = v.value("x");
+  const Arg* noise = v.node.arg("noise_shape");
   const auto* shape = noise ? std::get_if<std::vector<IntArg>>(&noise->variant()) : nullptr;
-  Raised r{.type = "nn.Dropout", .args = {positional("p", rate)}, .operand = x};
+  Raised r{.type = "nn.Dropout", .args = {positional("p", v.number("rate"))}, .call = "{x}"};
   if (!shape) return r;
   const size_t rank = v.dims(x).size();
   if (shape->size() != rank) return std::nullopt;
@@ -234,10 +236,6 @@ Optional dropout_module(const NodeView& v, Value x, double rate, const Arg* nois
     return r;
   }
   return std::nullopt;
-}
-
-Optional dropout(const NodeView& v) {
-  return dropout_module(v, v.value("x"), v.number("rate"), v.node.arg("noise_shape"));
 }
 
 Optional plain_dropout(const NodeView& v) {

@@ -190,11 +190,13 @@ std::string emit_readme(const EmittedModule& module, const EmitOptions& options,
           : "`" + options.source_file + "`" + (options.written_by.empty() ? "" : " (" + options.written_by + ")"));
   out +=
       "| file | what it is |\n|---|---|\n| `model.py` | the model as a `torch.nn.Module` |\n| `weights.safetensors` | "
-      "its weights |\n"
-      "| `training.py` | loss, optimizer and a training step with `torch.optim` |\n| `state.safetensors` | what the "
-      "optimizer had gathered |\n\n";
+      "its weights |\n";
+  if (!compile.is_null())
+    out +=
+        "| `training.py` | loss, optimizer and a training step with `torch.optim` |\n| `state.safetensors` | what the "
+        "optimizer had gathered |\n";
   out +=
-      "```python\nfrom model import load\nmodel = load().eval()\n```\n\nInputs and outputs have the layout that the "
+      "\n```python\nfrom model import load\nmodel = load().eval()\n```\n\nInputs and outputs have the layout that the "
       "original had.\n";
   if (p.differences.empty()) return out;
   out += "\n## Training\n\n`training.py` differs from Keras in this (`midstream train` does not):\n\n";

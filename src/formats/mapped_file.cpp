@@ -38,13 +38,12 @@ void write_all(int fd, const std::byte* data, size_t count, const std::string& p
   }
 }
 
-// Makes a rename survive a power cut. Some file systems cannot sync a folder; the rename itself has happened then.
-void sync_folder(const std::filesystem::path& folder) {
+}  // namespace
+
+void sync_folder(const std::string& folder) {
   Descriptor d{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (d.fd >= 0) (void)::fsync(d.fd);
 }
-
-}  // namespace
 
 SharedBytes map_file(const std::string& path) {
   Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};

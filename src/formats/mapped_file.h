@@ -65,5 +65,7 @@ class FileWriter {
 // temporary file is removed and what was at `path` is untouched. The mode of an existing file is kept.
 void atomic_write(const std::string& path, const std::function<void(FileWriter&)>& fill);
 void atomic_write(const std::string& path, Bytes bytes);
+// Makes a rename inside `folder` survive a power cut. Some file systems cannot sync a folder; nothing happens then.
+void sync_folder(const std::string& folder);
 
 }  // namespace midstream

@@ -24,6 +24,19 @@ Type batch_type(const at::Tensor& t, const Dims& output) {
   return {Kind::Tensor, from_scalar_type(t.scalar_type()), dims};
 }
 
+at::Device device_of(const std::string& name) {
+  at::Device device(at::kCPU);
+  try {
+    device = at::Device(name);
+  } catch (const c10::Error&) {
+    throw Error(ErrorKind::Usage, "device", "'" + name + "' is none that PyTorch knows.", "Give cpu or cuda.");
+  }
+  if (device.is_cuda() && !at::hasCUDA())
+    throw Error(ErrorKind::Usage, "device", "there is no " + name + " here, or this libtorch was built without it.",
+                "Give cpu.");
+  return device;
+}
+
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
@@ -38,19 +51,6 @@ Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
   wanted_targets_ = keras::wanted_targets(*file_);
   keras::restore_optimizer(*file_, *lowered_.host, *lowered_.graph->variables);
   if (!file_->compile.at("optimizer").is_null()) restore_optimizer();
-}
-
-at::Device Trainer::device_of(const std::string& name) {
-  at::Device device(at::kCPU);
-  try {
-    device = at::Device(name);
-  } catch (const c10::Error&) {
-    throw Error(ErrorKind::Usage, "device", "'" + name + "' is none that PyTorch knows.", "Give cpu or cuda.");
-  }
-  if (device.is_cuda() && !at::hasCUDA())
-    throw Error(ErrorKind::Usage, "device", "there is no " + name + " here, or this libtorch was built without it.",
-                "Give cpu.");
-  return device;
 }
 
 // The counters of seeded random layers, which no file holds, start at `step`.

@@ -48,7 +48,6 @@ class Trainer {
 
  private:
   void restore_optimizer();
-  static at::Device device_of(const std::string& name);  // throws Error(Usage)
   void start_random_streams(int64_t step);
   std::vector<at::Tensor> step_inputs(const Step& step, const Batch& batch) const;
   keras::StepData data_of(const Batch& batch) const;

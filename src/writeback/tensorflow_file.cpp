@@ -35,7 +35,7 @@ class Draft {
   // At every moment there is one whole directory at `to`, the old or the new one (where the file system can exchange
   // two names; elsewhere the old one is moved aside first).
   void take_place() {
-    flush(path_);
+    sync_folder(path_);
     if (!fs::exists(to_)) {
       fs::rename(path_, to_);
     } else if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, to_.c_str(), RENAME_EXCHANGE) != 0) {
@@ -44,21 +44,17 @@ class Draft {
       fs::rename(path_, to_);
       path_ = old;
     }
-    flush(to_.parent_path());
+    sync_folder(to_.parent_path());
   }
 
  private:
-  static void flush(const fs::path& directory) {
-    if (int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
-      ::fsync(fd);
-      ::close(fd);
-    }
-  }
   fs::path to_, path_;
 };
 
-void copy_flushed(const fs::path& from, const fs::path& to) {
+// All but what is called `except`.
+void copy_flushed(const fs::path& from, const fs::path& to, const std::string& except = {}) {
   for (const auto& entry : fs::directory_iterator(from)) {
+    if (entry.path().filename() == except) continue;
     const fs::path target = to / entry.path().filename();
     if (entry.is_directory()) {
       fs::create_directory(target);
@@ -89,16 +85,7 @@ void write_saved_model(const std::string& source, const NamedArrays& arrays, con
     Draft draft(path);
     fs::permissions(draft.path(), fs::status(from).permissions());
     fs::create_directory(draft.path() / "variables");
-    for (const auto& entry : fs::directory_iterator(from)) {
-      if (entry.path().filename() == "variables") continue;
-      const fs::path target = draft.path() / entry.path().filename();
-      if (entry.is_directory()) {
-        fs::create_directory(target);
-        copy_flushed(entry.path(), target);
-      } else {
-        atomic_write(target.string(), map_file(entry.path().string()).bytes);
-      }
-    }
+    copy_flushed(from, draft.path(), "variables");
     edit.write((draft.path() / "variables" / "variables").string());
     draft.take_place();
   } catch (const fs::filesystem_error& error) {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "lower/tensorflow/weights.h"
+
 namespace midstream::tensorflow {
 namespace {
 
@@ -66,8 +68,7 @@ bool is_scalar(const Nodes& nodes, const std::string& endpoint) {
   const NodeDef* node = node_at(nodes, endpoint);
   if (!node) return false;
   if (node->op == "Const") return node->attr("value").tensor().shape().empty();
-  const bool variable = node->op == "VariableV2" || node->op == "Variable" || node->op == "VarHandleOp";
-  return variable && node->attr("shape").shape() == Dims{};
+  return is_variable_op(node->op) && node->attr("shape").shape() == Dims{};
 }
 
 // Whether the other inputs are numbers, so that the reader says nothing about this one.

@@ -10,9 +10,10 @@
 #include "base/error.h"
 
 namespace midstream::tensorflow {
-namespace {
 
 bool is_variable_op(const std::string& op) { return op == "VarHandleOp" || op == "VariableV2" || op == "Variable"; }
+
+namespace {
 
 using Nodes = std::unordered_map<std::string, const NodeDef*>;
 
