@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 
 #include "base/error.h"
 #include "emit/training.h"
@@ -14,7 +13,6 @@
 #include "libtorch/dialect.h"
 #include "open.h"
 #include "passes/pass_manager.h"
-#include "train/run.h"
 
 namespace midstream {
 
@@ -77,36 +75,42 @@ std::vector<std::string> differences_of(const keras::File& file) {
 
 }  // namespace
 
-Converted convert_with_training(const std::string& path, const ConvertOptions& options) {
-  std::optional<Run> run;
-  std::string no_training;
-  try {
-    if (is_keras_file(path)) run = Run::resume(path);
-  } catch (const Error& error) {  // a loss of one's own, say: the model may be converted all the same
-    if (error.kind() != ErrorKind::Unsupported) throw;
-    no_training = error.what();
-  }
-  EmitOptions emit;
+Converted convert_with_training(Run& run, const ConvertOptions& options) {
+  const keras::File& file = run.file();
+  Converted out = convert(run.forward_graph(), run.shared_variables(), name_of(file.path), options);
+  take_weights(out);
   nlohmann::json compile;
   std::vector<std::string> differences;
-  Converted out;
-  if (run) {
-    out = convert(run->forward_graph(), run->shared_variables(), name_of(path), options);
-    take_weights(out);
-    emit.written_by = (run->file().keras3 ? "Keras " : "tf.keras ") + run->file().version;
-  } else {
-    out = convert(path, options);
-    out.no_training = no_training;
-  }
-  if (run && run->can_train()) {
-    compile = run->file().compile;
-    differences = differences_of(run->file());
+  if (run.can_train()) {
+    compile = file.compile;
+    differences = differences_of(file);
     out.training = emit_training(out.module, compile, differences);
-    for (const EmittedTensor& t : emitted_state(out.module, *run->variables().variables()))
-      out.state.emplace_back(t.key, to_array(run->variables().tensor(t.variable)));
+    for (const EmittedTensor& t : emitted_state(out.module, *run.variables().variables()))
+      out.state.emplace_back(t.key, to_array(run.variables().tensor(t.variable)));
   }
+  EmitOptions emit;
   emit.source_file = out.file;
+  emit.written_by = (file.keras3 ? "Keras " : "tf.keras ") + file.version;
   out.readme = emit_readme(out.module, emit, compile, differences);
+  return out;
+}
+
+Converted convert_with_training(const std::string& path, const ConvertOptions& options) {
+  std::string no_training;
+  if (is_keras_file(path)) {
+    try {
+      Run run = Run::resume(path);
+      return convert_with_training(run, options);
+    } catch (const Error& error) {  // a loss of one's own, say: the model may be converted all the same
+      if (error.kind() != ErrorKind::Unsupported) throw;
+      no_training = error.what();
+    }
+  }
+  Converted out = convert(path, options);
+  out.no_training = no_training;
+  EmitOptions emit;
+  emit.source_file = out.file;
+  out.readme = emit_readme(out.module, emit, {}, {});
   return out;
 }
 

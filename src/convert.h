@@ -7,6 +7,7 @@
 #include "emit/emit.h"
 #include "formats/npz.h"
 #include "open.h"
+#include "train/run.h"
 
 namespace midstream {
 
@@ -34,6 +35,8 @@ Converted convert(const Graph& graph, std::shared_ptr<VariableStore> variables, 
                   const ConvertOptions& options = {});
 // The first, what to say about it, and how to go on training it in plain PyTorch.
 Converted convert_with_training(const std::string& path, const ConvertOptions& options = {});
+// The same of a training, as it stands now.
+Converted convert_with_training(Run& run, const ConvertOptions& options = {});
 // What convert_with_training gives: DIR/model.py, weights.safetensors, README.md, and training.py and state.safetensors
 // if there are, each written atomically.
 void write_package(const Converted& converted, const std::string& directory);

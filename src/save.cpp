@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "convert.h"
 #include "frontend/keras/canonical.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/convert.h"
@@ -28,7 +29,7 @@ Array as_in_file(const keras::File& file, const Variable& v, Array array) {
   if (v.role != Role::Step || !file.optimizer) return array;
   for (const auto& from : {file.optimizer->iterations_array, file.optimizer->learning_rate}) {
     if (!from || from->source != v.source) continue;
-    return to_array(to_tensor(array).to(to_scalar_type(from->array.dtype())).reshape(from->array.shape()));
+    return array.to(from->array.dtype()).reshaped(from->array.shape());
   }
   return array;
 }
@@ -71,7 +72,13 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
   auto add_slot = [&](const std::string& weight, const std::string& slot) {
     std::string name = weight + "_" + slot;
     std::replace(name.begin(), name.end(), '/', '_');
-    add(run.slot_name(weight, slot), prefix + name);
+    const std::string variable = run.slot_name(weight, slot);
+    if (!variable.empty()) return add(variable, prefix + name);
+    // What Keras keeps and the rule does not use: SGD's momentum of 0.
+    add(weight, prefix + name);
+    Array& zeros = arrays.back().second;
+    std::byte* bytes = nullptr;
+    zeros = Array::allocate(zeros.dtype(), zeros.shape(), &bytes);
   };
   for (const auto& slots : keras::slot_runs(optimizer.at("class_name"), optimizer.at("config"))) {
     if (is_legacy(optimizer)) {
@@ -82,6 +89,11 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
         for (const std::string& slot : slots) add_slot(weight, slot);
     }
   }
+  // Nadam's product, which tf_keras does not save.
+  if (file.keras3)
+    for (const Variable& v : table)
+      if (v.role == Role::Slot && v.name.starts_with("optimizer/") && v.name.find('/', 10) == std::string::npos)
+        add(v.name, prefix + v.name.substr(10));
   return names;
 }
 
@@ -91,10 +103,13 @@ std::string ending_of(const std::string& path) {
   return ending == ".hdf5" ? ".h5" : ending;
 }
 
-void check_kind(const std::string& format, const std::string& path) {
+// A directory of PyTorch source: what has no ending. (From Keras nothing else is written as a directory.)
+bool is_package(const std::string& path) { return ending_of(path).empty(); }
+
+void check_kind(const std::string& format, const std::string& path, const std::string& besides = "") {
   if (ending_of(path) != format)
     throw Error(ErrorKind::Usage, path, "cannot be written: the model came from a " + format + " file.",
-                "Give a name that ends in " + format + ".");
+                "Give a name that ends in " + format + besides + ".");
 }
 
 void write_tensorflow(const std::string& source, const NamedArrays& arrays, const std::string& path) {
@@ -111,9 +126,12 @@ void write_tensorflow(const std::string& source, const NamedArrays& arrays, cons
 
 }  // namespace
 
-void check_destination(const Run& run, const std::string& path) {
-  check_kind(run.file().format, path);
-  const fs::path directory = fs::absolute(path).parent_path();
+void check_destination(Run& run, const std::string& path) {
+  if (is_package(path))
+    convert(run.forward_graph(), run.shared_variables(), "");
+  else
+    check_kind(run.file().format, path, ", or one without ending for a directory of PyTorch source");
+  const fs::path directory = fs::absolute(path).lexically_normal().parent_path();
   if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK) != 0)
     throw Error(ErrorKind::Usage, path,
                 "cannot be written: " + directory.string() + " is no directory that can be written to.");
@@ -121,6 +139,7 @@ void check_destination(const Run& run, const std::string& path) {
 
 void save(Run& run, const std::string& path) {
   check_destination(run, path);
+  if (is_package(path)) return write_package(convert_with_training(run), path);
   const keras::File& file = run.file();
   NamedArrays arrays;
   const bool new_slots = has_new_slots(run);

@@ -94,6 +94,9 @@ class Run:
     def apply_gradients(self, gradients: Sequence[Tensor | None]) -> None:
         """The optimizer's step, in the order of trainable(). None: the variable stays as it is."""
 
+    def finalize(self) -> None:
+        """What Keras does when fit ends, and fit here: with use_ema the weights become their averages."""
+
     def save(self, path: str) -> None:
         """A copy of the run's file with the present weights, slots and step."""
 
@@ -141,7 +144,7 @@ class _Converted(TypedDict):
     variables: dict[str, str]  # key of the state_dict -> name in the file
 
 def open(path: str, signature: str = "", function: str = "", shapes: Mapping[str, Sequence[int]] = {}) -> Model: ...
-def resume(path: str, device: str = "cpu", random_step: int = 0) -> Run: ...
+def resume(path: str, device: str = "cpu", random_step: int = 0, dtype: str = "") -> Run: ...
 def convert(path: str, which: OpenOptions, exact_random: bool = False) -> _Converted:
     """The generated source of a file's model, and its tensors."""
 

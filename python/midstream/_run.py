@@ -16,9 +16,14 @@ from midstream import _core
 from midstream._module import build, save_module
 
 
-def resume(path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0) -> Run:
-    """Opens a .keras or .h5 file and is where its training stopped: weights, slots, step, schedule, loss, metrics."""
-    return Run(_core.resume(os.fspath(path), device, random_step))
+def resume(
+    path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0, dtype: torch.dtype | None = None
+) -> Run:
+    """Opens a .keras or .h5 file and is where its training stopped: weights, slots, step, schedule, loss, metrics.
+
+    `dtype`: compute in torch.float32 or torch.float64, whatever the file's is; what is saved has the file's again.
+    """
+    return Run(_core.resume(os.fspath(path), device, random_step, str(dtype or "").removeprefix("torch.")))
 
 
 def save(what: Run | nn.Module, path: str | os.PathLike) -> None:
@@ -145,7 +150,9 @@ class Run:
                 return self.core.fit(str(path), epochs=epochs, **options)
         if options:
             raise _core.UsageError(f"fit on an iterable of batches takes no {', '.join(options)}.")
-        return [self._epoch(data) for _ in range(epochs)]
+        history = [self._epoch(data) for _ in range(epochs)]
+        self.core.finalize()
+        return history
 
     def _epoch(self, batches: Iterable) -> dict[str, float]:
         self.core.reset_metrics()

@@ -20,9 +20,10 @@ Batch batch_of(const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& 
   return {x, y, sample_weight};
 }
 
-Run resume(const std::string& path, const std::string& device, int64_t random_step) {
+Run resume(const std::string& path, const std::string& device, int64_t random_step, const std::string& dtype) {
   RunOptions options;
   options.device = device;
+  options.dtype = dtype;
   options.random_step = random_step;
   py::gil_scoped_release released;
   return Run::resume(path, options);
@@ -110,6 +111,7 @@ void bind_train(py::module_& m) {
             run.apply_gradients(g);
           },
           py::arg("gradients"))
+      .def("finalize", &Run::finalize)
       .def(
           "save",
           [](Run& run, const std::string& path) {
@@ -135,7 +137,8 @@ void bind_train(py::module_& m) {
       .def("output_names", &Run::output_names)
       .def("save_checkpoint", [](Run& run, const std::string& path) { run.save_checkpoint(path); })
       .def("load_checkpoint", [](Run& run, const std::string& path) { run.load_checkpoint(path); });
-  m.def("resume", &resume, py::arg("path"), py::arg("device") = "cpu", py::arg("random_step") = 0);
+  m.def("resume", &resume, py::arg("path"), py::arg("device") = "cpu", py::arg("random_step") = 0,
+        py::arg("dtype") = "");
 }
 
 }  // namespace midstream

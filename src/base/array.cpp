@@ -73,6 +73,19 @@ const std::vector<std::string>& Array::strings() const {
 std::vector<int64_t> Array::to_int64() const { return convert_any<int64_t>(*this); }
 std::vector<double> Array::to_double() const { return convert_any<double>(*this); }
 
+Array Array::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  switch (dtype) {
+    case DType::Float32: return of<float>(dtype, shape_, convert_any<float>(*this));
+    case DType::Float64: return of<double>(dtype, shape_, convert_any<double>(*this));
+    case DType::Int32: return of<int32_t>(dtype, shape_, convert_any<int32_t>(*this));
+    case DType::Int64: return of<int64_t>(dtype, shape_, convert_any<int64_t>(*this));
+    default:
+      throw Error(ErrorKind::Internal, "",
+                  "a " + std::string(to_string(dtype_)) + " array cannot become " + std::string(to_string(dtype)) + ".");
+  }
+}
+
 Array Array::reshaped(Dims shape) const {
   if (num_elements(shape) != size())
     throw Error(ErrorKind::Internal, "", "cannot reshape " + to_string(shape_) + " to " + to_string(shape) + ".");

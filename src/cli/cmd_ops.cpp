@@ -15,10 +15,12 @@ static void print_names(const std::string& title, const std::vector<std::string>
 Command add_ops(CLI::App& app) {
   auto* sub = app.add_subcommand("ops", "List the supported layers, losses, metrics, optimizers and operations");
   auto frontend = std::make_shared<std::string>();
-  sub->add_option("--frontend", *frontend, "keras or tensorflow")->check(CLI::IsMember({"keras", "tensorflow"}));
+  sub->add_option("--frontend", *frontend, "keras, tensorflow, onnx or tflite")
+      ->check(CLI::IsMember({"keras", "tensorflow", "onnx", "tflite"}));
   return [frontend] {
     const Registry& r = registry();
-    if (*frontend != "tensorflow") {
+    auto wanted = [&](const char* name) { return frontend->empty() || *frontend == name; };
+    if (wanted("keras")) {
       print_names("keras.layers", r.layers.names());
       print_names("keras.activations", r.activations.names());
       print_names("keras.losses", r.losses.names());
@@ -28,7 +30,9 @@ Command add_ops(CLI::App& app) {
       print_names("keras.regularizers", r.regularizers.names());
       print_names("keras.constraints", r.constraints.names());
     }
-    if (*frontend != "keras") print_names("tensorflow", r.tf_ops.names());
+    if (wanted("tensorflow")) print_names("tensorflow", r.tf_ops.names());
+    if (wanted("onnx")) print_names("onnx", {});
+    if (wanted("tflite")) print_names("tflite", {});
     return kDone;
   };
 }

@@ -14,6 +14,7 @@
 #include "save.h"
 #include "train/memory.h"
 #include "train/run.h"
+#include "train/tensorboard.h"
 
 namespace midstream::cli {
 namespace {
@@ -25,7 +26,7 @@ void interrupt(int) {
 }
 
 struct Options {
-  std::string file, data, validation, output, device = "cpu", history;
+  std::string file, data, validation, output, device = "cpu", dtype, history, log_dir;
   FitOptions fit;
   bool no_shuffle = false, quiet = false;
   int64_t random_step = 0;
@@ -50,7 +51,7 @@ int train(Options& o) {
     throw Error(ErrorKind::Unsupported, o.file, "holds no loss and no optimizer, only a graph.",
                 "Train it from Python: midstream.load gives a torch.nn.Module.");
   Run run =
-      Run::resume(o.file, {.device = o.device, .dtype = std::nullopt, .random_step = o.random_step, .compiled = true});
+      Run::resume(o.file, {.device = o.device, .dtype = o.dtype, .random_step = o.random_step, .compiled = true});
   if (!run.can_train())
     throw Error(ErrorKind::BadData, o.file, "was saved without compile(): it names no loss and no optimizer.",
                 "Compile it in Keras and save it again, or train it from Python.");
@@ -67,7 +68,9 @@ int train(Options& o) {
                run.restored_optimizer() ? "the optimizer goes on" : "no optimizer state in the file, it starts fresh",
                run.iterations(), run.learning_rate());
   };
+  TensorBoard board(o.log_dir);
   o.fit.on_epoch = [&](int64_t epoch, const Logs& logs) {
+    if (!o.log_dir.empty()) board.epoch(epoch, logs, run.learning_rate());
     fmt::print("epoch {}/{}{}\n", epoch + 1, o.fit.epochs, line_of(logs));
     std::fflush(stdout);
   };
@@ -97,12 +100,14 @@ Command add_train(CLI::App& app) {
   sub->add_option("--random-step", o->random_step, "Where the counters of seeded random layers start")
       ->capture_default_str();
   sub->add_option("--device", o->device, "cpu or cuda")->capture_default_str();
+  sub->add_option("--dtype", o->dtype, "Compute in float32 or float64, whatever the file's dtype is");
   sub->add_option("--checkpoint-dir", o->fit.checkpoint_dir);
   sub->add_option("--checkpoint-every", o->fit.checkpoint_every, "Steps; 0: every epoch");
   sub->add_flag("--resume", o->fit.resume, "Go on from the newest checkpoint");
+  sub->add_option("--log-dir", o->log_dir, "Write losses and metrics for TensorBoard");
   sub->add_option("--history", o->history, "Write the losses and metrics of every epoch as JSON");
   sub->add_flag("--quiet", o->quiet, "No progress bar");
-  sub->add_option("-o,--output", o->output, "The trained model, of the same kind as FILE")->required();
+  sub->add_option("-o,--output", o->output, "The trained model: of the same kind as FILE, or a directory of PyTorch source")->required();
   return [o] { return train(*o); };
 }
 

@@ -23,12 +23,14 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 struct Options {
-  std::string file, data, reference, oracle;
+  std::string file, data, reference, oracle, trace;
   bool as_json = false;
 };
 
 std::string trace_by_oracle(const Options& o) {
-  std::string out = (fs::temp_directory_path() / fmt::format("midstream-trace-{}.npz", ::getpid())).string();
+  std::string out = !o.trace.empty()
+                        ? o.trace
+                        : (fs::temp_directory_path() / fmt::format("midstream-trace-{}.npz", ::getpid())).string();
   std::vector<std::string> words{o.oracle, "-c", kOracleScript, o.file, out, o.data.empty() ? "-" : o.data};
   std::vector<char*> argv;
   for (std::string& w : words) argv.push_back(w.data());
@@ -49,13 +51,13 @@ int verify(const Options& o) {
   NpzFile trace = NpzFile::open(path);
   std::vector<parity::Row> rows;
   std::vector<std::string> trainable =
-      Run::resume(o.file, {.device = "cpu", .dtype = std::nullopt, .random_step = 0, .compiled = false}).trainable();
+      Run::resume(o.file, {.device = "cpu", .dtype = "", .random_step = 0, .compiled = false}).trainable();
   for (int mode : {0, 1}) {
     // The training mode starts from the file's state anew.
     auto program = open_program(o.file);
     parity::compare(*program, trainable, trace, mode == 1, rows);
   }
-  if (o.reference.empty()) fs::remove(path);
+  if (o.reference.empty() && o.trace.empty()) fs::remove(path);
   const parity::Row* first = nullptr;
   for (const parity::Row& r : rows)
     if (!first && !(r.error <= r.bound)) first = &r;
@@ -83,8 +85,10 @@ Command add_verify(CLI::App& app) {
   auto* sub = app.add_subcommand("verify", "Compare outputs and gradients with TensorFlow");
   sub->add_option("FILE", o->file, "A .keras or .h5 file")->required();
   sub->add_option("--data", o->data, ".npz with inputs; random ones otherwise");
-  sub->add_option("--reference", o->reference, "A trace that an oracle wrote earlier");
   sub->add_option("--oracle", o->oracle, "A Python that has TensorFlow");
+  sub->add_option("--save-trace", o->trace, "Keep what the oracle computed, as .npz")->needs("--oracle");
+  sub->add_option("--reference", o->reference, "A trace that was kept: no TensorFlow is needed then")
+      ->excludes("--oracle");
   sub->add_flag("--json", o->as_json, "Print JSON");
   return [o] { return verify(*o); };
 }

@@ -34,6 +34,7 @@ struct EmittedConstant {
 struct EmittedModule {
   std::string source;
   std::string class_name;
+  int inputs = 0;  // how many the model's forward takes
   std::vector<EmittedTensor> tensors;
   std::vector<EmittedConstant> constants;
 };

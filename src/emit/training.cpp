@@ -116,14 +116,17 @@ std::string optimizer_function(const Pieces& p) {
   return out + "    return optimizer\n";
 }
 
-std::string step_function(const Pieces& p, const json& compile) {
-  std::string out =
-      "\n\ndef train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, step: int) -> "
-      "float:\n";
+std::string step_function(const Pieces& p, const json& compile, int inputs) {
+  const bool one_input = inputs == 1, one_output = p.losses.size() <= 1;
+  std::string out = fmt::format(
+      "\n\ndef train_step(\n    model: nn.Module, optimizer: torch.optim.Optimizer, x: {}, y: {}, step: int\n) -> "
+      "float:\n",
+      one_input ? "Tensor" : "Sequence[Tensor]", one_output ? "Tensor" : "Sequence[Tensor]");
+  const std::string outputs = one_input ? "model(x)" : "model(*x)";
   out += "    model.train()\n    for group in optimizer.param_groups:\n        group[\"lr\"] = learning_rate(step)\n";
   out += "    optimizer.zero_grad(set_to_none=True)\n";
-  if (p.losses.size() <= 1) {
-    out += "    value = loss(model(x), y)\n";
+  if (one_output) {
+    out += fmt::format("    value = loss({}, y)\n", outputs);
   } else {
     std::string sum;
     for (size_t i = 0; i < p.losses.size(); ++i) {
@@ -134,7 +137,7 @@ std::string step_function(const Pieces& p, const json& compile) {
               : "";
       sum += fmt::format("{}{}loss_{}(outputs[{}], y[{}])", i ? " + " : "", weight, i + 1, i, i);
     }
-    out += "    outputs = model(*x)\n    value = " + sum + "\n";
+    out += fmt::format("    outputs = {}\n    value = {}\n", outputs, sum);
   }
   out += "    value.backward()\n";
   const json& config = at(at(compile, "optimizer"), "config");
@@ -168,9 +171,10 @@ std::string emit_training(const EmittedModule& module, const json& compile,
                           const std::vector<std::string>& differences) {
   const Pieces p = pieces_of(module, compile, differences);
   std::string out = docstring(module, p);
-  const std::string text = loss_function(p) + optimizer_function(p) + step_function(p, compile);
+  const std::string text = loss_function(p) + optimizer_function(p) + step_function(p, compile, module.inputs);
   out += "\n";
   if (text.find("math.") != std::string::npos) out += "import math\n";
+  if (text.find("Sequence[") != std::string::npos) out += "from collections.abc import Sequence\n";
   out += "from pathlib import Path\n\nimport torch\n";
   if (text.find("F.") != std::string::npos) out += "import torch.nn.functional as F\n";
   out += "from model import load\nfrom safetensors.torch import load_file\nfrom torch import Tensor, nn\n\n";

@@ -255,6 +255,7 @@ EmittedModule write(Program& program, const EmitOptions& options) {
   EmittedModule out;
   out.source = Writer(program, options).source();
   out.class_name = program.classes[static_cast<size_t>(program.modules[static_cast<size_t>(program.model)].cls)].name;
+  out.inputs = static_cast<int>(program.graph->inputs.size());
   manifest(program, program.model, "", out);
   return out;
 }

@@ -20,6 +20,7 @@ Run Run::resume(const std::string& path, const RunOptions& options) {
 }
 
 Run Run::resume(std::shared_ptr<keras::File> file, const RunOptions& options) {
+  if (!options.dtype.empty()) keras::set_floatx(*file, options.dtype);
   return Run(std::make_unique<Trainer>(std::move(file), options));
 }
 
@@ -84,6 +85,8 @@ void Run::apply_gradients(const std::vector<at::Tensor>& gradients) {
   optimizer_of(*trainer_);
   trainer_->apply(std::move(g));
 }
+
+void Run::finalize() { optimizer_of(*trainer_).finalize(); }
 
 History Run::fit(const Dataset& data, const FitOptions& options) { return midstream::fit(*trainer_, data, options); }
 Logs Run::evaluate(const Dataset& data, int64_t batch_size) { return midstream::evaluate(*trainer_, data, batch_size); }

@@ -27,9 +27,9 @@ namespace midstream {
 
 struct RunOptions {
   std::string device = "cpu";
-  std::optional<DType> dtype;  // train in another floating dtype than the file's
-  int64_t random_step = 0;     // where the counters of seeded random layers start
-  bool compiled = true;        // false: weights only, no loss, metrics or optimizer (predict)
+  std::string dtype;        // "float32" or "float64": computes in it, whatever the file's is, and changes `file` so
+  int64_t random_step = 0;  // where the counters of seeded random layers start
+  bool compiled = true;     // false: weights only, no loss, metrics or optimizer (predict)
 };
 
 // Names and values in Keras' order: "loss", then the losses of several outputs, then the metrics.
@@ -95,6 +95,9 @@ class Run {
   };
   Gradients gradients(const Batch& batch);
   void apply_gradients(const std::vector<at::Tensor>& gradients);  // in trainable() order; undefined: none
+  // What Keras does when fit ends, as fit here does, and a loop of one's own wants: with use_ema the weights become
+  // their averages.
+  void finalize();
 
   History fit(const Dataset& data, const FitOptions& options);
   Logs evaluate(const Dataset& data, int64_t batch_size = 32);

@@ -41,8 +41,6 @@ at::Device device_of(const std::string& name) {
 
 Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
     : file_(std::move(file)), lowered_(keras::lower(*file_, libtorch_dialect())) {
-  if (options.dtype && *options.dtype != floatx_of(*file_))
-    throw Error(ErrorKind::Unsupported, file_->path, "cannot be trained in another dtype than its own yet.");
   start_random_streams(options.random_step);
   variables_ = std::make_shared<VariableStore>(lowered_.graph->variables);
   const at::Device device = device_of(options.device);
@@ -71,10 +69,10 @@ void Trainer::restore_optimizer() {
   Variables& table = *variables_->variables();
   if (file_->optimizer) {
     const keras::OptimizerState& state = *file_->optimizer;
-    auto add = [&](Variable v, const keras::FileArray& from) {
-      v.initial = from.array;
+    auto add = [&](Variable v, const keras::FileArray& from, DType dtype) {
+      v.initial = from.array.to(dtype);
       v.source = from.source;
-      v.dtype = from.array.dtype();
+      v.dtype = dtype;
       if (!table.find(v.name)) table.add(std::move(v));
     };
     auto add_scalar = [&](const char* name, const keras::FileArray& from, DType dtype) {
@@ -82,9 +80,8 @@ void Trainer::restore_optimizer() {
       v.name = name;
       v.role = Role::Step;
       keras::FileArray as = from;
-      at::Tensor t = to_tensor(from.array).to(to_scalar_type(dtype)).clone();
-      as.array = to_array(t.reshape({}));
-      add(std::move(v), as);
+      as.array = from.array.reshaped({});
+      add(std::move(v), as, dtype);
     };
     if (state.iterations_array) add_scalar("optimizer/iteration", *state.iterations_array, DType::Int64);
     if (state.learning_rate && !optimizer->has_schedule())
@@ -100,7 +97,7 @@ void Trainer::restore_optimizer() {
         v.source_dims = of.source_dims;
         v.stored_as = of.stored_as;
         v.layout_chooser = Variable::kLayoutFixed;
-        add(std::move(v), array);
+        add(std::move(v), array, of.dtype);
         restored_ = true;
       }
     }
@@ -111,7 +108,7 @@ void Trainer::restore_optimizer() {
           Variable v;
           v.name = "optimizer/" + slot.name;
           v.role = Role::Slot;
-          add(std::move(v), array);
+          add(std::move(v), array, floatx_of(*file_));
         }
   }
   optimizer_ = std::make_unique<OptimizerStep>(std::move(optimizer), variables_, lowered_.trainable, floatx_of(*file_));

@@ -13,7 +13,8 @@
 namespace midstream {
 
 // `arrays`: by place in the file (Variable::source), in the file's layout. Dtype and shape must be those of the file;
-// Error(Mismatch) otherwise. Places that do not exist are created.
+// Error(Mismatch) otherwise; only a Keras file's Float32 and Float64 are made of each other. Places that do not exist
+// are created.
 void write_keras(const std::string& source, const NamedArrays& arrays, const std::string& path);  // .keras
 // .h5; `optimizer`: the new list of the optimizer's arrays (attribute "weight_names"), in Keras' order, where it
 // changes.

@@ -11,6 +11,16 @@ namespace {
 
 constexpr const char* kWeights = "model.weights.h5";
 
+// A run may compute in another floating dtype than its file's.
+NamedArrays as_stored(const H5File& file, NamedArrays arrays) {
+  for (auto& [place, array] : arrays) {
+    if (!file.exists(place)) continue;
+    const auto dtype = file.info(place).dtype;
+    if (dtype && is_floating(*dtype) && is_floating(array.dtype())) array = array.to(*dtype);
+  }
+  return arrays;
+}
+
 void check(const H5File& file, const std::string& place, const Array& array) {
   H5DatasetInfo info = file.info(place);
   if (info.shape == array.shape() && info.dtype == array.dtype()) return;
@@ -50,13 +60,14 @@ std::vector<std::byte> rewritten(const H5File& file, const NamedArrays& arrays,
 
 }  // namespace
 
-void write_keras(const std::string& source, const NamedArrays& arrays, const std::string& path) {
+void write_keras(const std::string& source, const NamedArrays& given, const std::string& path) {
   ZipFile zip = ZipFile::open(source);
   const ZipMember* member = zip.find(kWeights);
   if (!member) throw Error(ErrorKind::BadFile, source, std::string("holds no ") + kWeights + ".");
   H5File file(source + ": " + kWeights, zip.read(kWeights));
+  const NamedArrays arrays = as_stored(file, given);  // must live until the edit is written
   ZipEdit edit(zip);
-  std::vector<std::byte> bytes;  // must live until the edit is written
+  std::vector<std::byte> bytes;  // and so must these
   auto where = places(file, arrays);
   if (where && !member->deflated) {
     for (size_t i = 0; i < arrays.size(); ++i)
@@ -68,9 +79,10 @@ void write_keras(const std::string& source, const NamedArrays& arrays, const std
   edit.write(path);
 }
 
-void write_keras_h5(const std::string& source, const NamedArrays& arrays, const std::string& path,
+void write_keras_h5(const std::string& source, const NamedArrays& given, const std::string& path,
                     const std::vector<std::string>& optimizer) {
   H5File file = H5File::open(source);
+  const NamedArrays arrays = as_stored(file, given);
   auto where = places(file, arrays);
   if (!where) {
     atomic_write(path, rewritten(file, arrays, optimizer));

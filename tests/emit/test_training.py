@@ -81,3 +81,45 @@ def test_a_model_that_was_never_compiled_has_none(midstream, tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
     midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
     assert not (tmp_path / "out" / "training.py").exists()
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_several_inputs_and_outputs(inputs, outputs, midstream, tmp_path):
+    """One input is given as it is, several as a sequence, whatever the outputs are."""
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(8, 3)) for _ in range(inputs)]
+    y = [rng.normal(size=(8, 2)) for _ in range(outputs)]
+    with floatx("float64"):
+        keras.utils.set_random_seed(0)
+        taken = [keras.Input((3,), name=f"in{i}") for i in range(inputs)]
+        joined = keras.layers.Concatenate()(taken) if inputs > 1 else taken[0]
+        made = [keras.layers.Dense(2, name=f"out{i}")(joined) for i in range(outputs)]
+        model = keras.Model(taken if inputs > 1 else taken[0], made if outputs > 1 else made[0])
+        model.compile(keras.optimizers.SGD(RATE), "mse" if outputs == 1 else ["mse", "mae"])
+        model.save(tmp_path / "model.keras")
+        model.train_on_batch(x if inputs > 1 else x[0], y if outputs > 1 else y[0])
+    midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+    np.savez(
+        tmp_path / "out" / "data.npz",
+        **{f"x{i}": v for i, v in enumerate(x)},
+        **{f"y{i}": v for i, v in enumerate(y)},
+    )
+    run = f"""
+import numpy as np, torch
+import training
+from model import load
+
+data = np.load("data.npz")
+x = [torch.from_numpy(data[f"x{{i}}"]) for i in range({inputs})]
+y = [torch.from_numpy(data[f"y{{i}}"]) for i in range({outputs})]
+model = load()
+training.train_step(model, training.make_optimizer(model), x if {inputs} > 1 else x[0], y if {outputs} > 1 else y[0], 0)
+np.savez("out.npz", **{{k: v.numpy() for k, v in model.state_dict().items()}})
+"""
+    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours = np.load(tmp_path / "out" / "out.npz")
+    for i in range(outputs):
+        kernel = model.get_layer(f"out{i}").kernel.numpy()
+        np.testing.assert_allclose(ours[f"out{i}.weight"], kernel.T, rtol=0, atol=1e-15)

@@ -38,7 +38,8 @@ Runs runs_of(const std::string& optimizer, const json& config) {
   if (optimizer == "Adafactor") add({"r", "c", "velocity"});
   if (optimizer == "Ftrl") add({"accumulator", "linear"});
   if (optimizer == "Lion" || optimizer == "Muon") add({"momentum"});
-  if (optimizer == "SGD" && on(config, "momentum")) add({"momentum"});
+  // tf_keras keeps SGD's momentum even where it is 0.
+  if (optimizer == "SGD" && (on(config, "momentum") || config.value("rules", "") == "tf_keras")) add({"momentum"});
   if (optimizer == "RMSprop") {
     add({"velocity"});
     if (on(config, "momentum")) add({"momentum"});

@@ -33,6 +33,29 @@ void find_floatx(File& file, const Model& model) {
   }
 }
 
+// `from` becomes `to` in this config and in those of the layers inside it.
+void replace_policy(json& config, const std::string& from, const std::string& to) {
+  if (config.is_array()) {
+    for (json& c : config) replace_policy(c, from, to);
+  } else if (config.is_object()) {
+    for (auto& [key, value] : config.items())
+      if (key == "dtype" && value == from)
+        value = to;
+      else
+        replace_policy(value, from, to);
+  }
+}
+
+void replace_policies(Model& model, const std::string& from, const std::string& to, const std::string& path) {
+  for (SourceLayer& layer : model.layers) {
+    if (layer.model) replace_policies(*layer.model, from, to, path);
+    if (const std::string policy = layer.config.value("dtype", ""); policy.starts_with("mixed_"))
+      throw Error(ErrorKind::Unsupported, path + ": " + layer.name,
+                  "computes in " + policy + ", a model of mixed precision keeps its dtypes.");
+    replace_policy(layer.config, from, to);
+  }
+}
+
 void finish(File& file, const json& compile, const WrittenBy& by) {
   file.version = by.version;
   file.keras3 = by.keras3();
@@ -109,6 +132,15 @@ File read_h5(const std::string& path) {
 }
 
 }  // namespace
+
+void set_floatx(File& file, const std::string& dtype) {
+  if (dtype != "float32" && dtype != "float64")
+    throw Error(ErrorKind::Usage, "dtype", "'" + dtype + "' is none that a file can be made to compute in.",
+                "Give float32 or float64.");
+  if (file.floatx == dtype) return;
+  replace_policies(file.model, file.floatx, dtype, file.path);
+  file.floatx = dtype;
+}
 
 File read(const std::string& path) {
   if (std::filesystem::is_directory(path))

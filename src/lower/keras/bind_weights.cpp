@@ -34,23 +34,12 @@ void all_weights(const LayerRecord& layer, std::vector<Owned>& out) {
 
 std::string where(const LayerRecord& layer) { return layer.path + ", keras." + layer.class_name; }
 
-template <class From, class To>
-Array converted(const Array& a, DType dtype) {
-  std::vector<To> out;
-  for (From v : a.copy<From>()) out.push_back(static_cast<To>(v));
-  return Array::of<To>(dtype, a.shape(), std::move(out));
-}
-
 // The array in the variable's dtype, as Keras casts it when it loads a file of another dtype.
 Array in_dtype(const Array& a, DType dtype, const LayerRecord& layer, const std::string& source) {
-  if (a.dtype() == dtype) return a;
-  if (a.dtype() == DType::Float32 && dtype == DType::Float64) return converted<float, double>(a, dtype);
-  if (a.dtype() == DType::Float64 && dtype == DType::Float32) return converted<double, float>(a, dtype);
-  if (is_integral(a.dtype()) && dtype == DType::Int64) return Array::of<int64_t>(dtype, a.shape(), a.to_int64());
-  if (is_integral(a.dtype()) && dtype == DType::Float32) {
-    const std::vector<double> v = a.to_double();
-    return Array::of<float>(dtype, a.shape(), std::vector<float>(v.begin(), v.end()));
-  }
+  const bool whole = is_integral(a.dtype());
+  if (a.dtype() == dtype || (whole && dtype == DType::Int64) ||
+      ((whole || is_floating(a.dtype())) && (dtype == DType::Float32 || dtype == DType::Float64)))
+    return a.to(dtype);
   throw Error(ErrorKind::Mismatch, where(layer),
               fmt::format("'{}' is of dtype {}, the layer's weights are of dtype {}.", source, to_string(a.dtype()),
                           to_string(dtype)));
