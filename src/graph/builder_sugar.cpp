@@ -65,7 +65,10 @@ Value Builder::reshape(Value v, const Ints& shape) {
   return identity ? v : call(op::kReshape, {{"self", v}, {"shape", shape}});
 }
 
-Value Builder::expand(Value v, const Ints& shape) { return call("aten::expand", {{"self", v}, {"size", shape}}); }
+Value Builder::expand(Value v, const Ints& shape) {
+  if (shape.empty()) return v;
+  return call("aten::expand", {{"self", v}, {"size", shape}});
+}
 Value Builder::unsqueeze(Value v, int64_t dim) { return call("aten::unsqueeze", {{"self", v}, {"dim", dim}}); }
 Value Builder::squeeze(Value v, int64_t dim) { return call("aten::squeeze.dim", {{"self", v}, {"dim", dim}}); }
 
@@ -150,6 +153,7 @@ Value Builder::reduce(const char* all, const char* some, Value v, std::vector<in
 }
 
 Value Builder::sum(Value v, std::vector<int64_t> dims, bool keepdim) {
+  if (rank(v) == 0 && is_floating(dtype(v))) return v;
   return reduce("aten::sum", "aten::sum.dim_IntList", v, std::move(dims), keepdim);
 }
 

@@ -125,7 +125,8 @@ template <class T, class F>
 template <class T>
 [[gnu::always_inline]] inline void PointwiseProgram::run_as(const std::vector<const void*>& inputs,
                                                             const std::vector<void*>& outputs, int64_t n) const {
-  std::vector<T> memory(registers_ * static_cast<size_t>(kBlock));
+  thread_local std::vector<T> memory;
+  memory.resize(std::max(memory.size(), registers_ * static_cast<size_t>(kBlock)));
   for (int64_t first = 0; first < n; first += kBlock) {
     const int64_t size = std::min(kBlock, n - first);
     auto source = [&](const Operand& o) -> Source<T> {

@@ -7,8 +7,18 @@
 namespace midstream {
 
 namespace {
-constexpr size_t kAhead = 2;  // batches made ahead of the one that trains
+
+// Batches made ahead of the one that trains: two, and more of small ones, since waking a thread takes as long as a small
+// model's operator.
+size_t ahead_of(const Batch& batch) {
+  constexpr size_t kBytes = size_t{1} << 20, kMost = 64;
+  size_t bytes = 1;
+  for (const auto* tensors : {&batch.x, &batch.y, &batch.sample_weight})
+    for (const at::Tensor& t : *tensors) bytes += t.nbytes();
+  return std::clamp(kBytes / bytes, size_t{2}, kMost);
 }
+
+}  // namespace
 
 std::vector<int64_t> sample_order(int64_t samples, bool shuffle, uint64_t seed, int64_t epoch) {
   if (!shuffle) return {};
@@ -45,10 +55,12 @@ void Loader::run(int64_t first_batch) {
     for (int64_t first = first_batch * batch_size_; first < n; first += batch_size_) {
       Batch batch = make(first, std::min(n, first + batch_size_));
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stop_ || ready_.size() < kAhead; });
+      if (ahead_ == 0) ahead_ = ahead_of(batch);
+      // A full queue is filled again when half of it is gone.
+      if (ready_.size() >= ahead_) changed_.wait(lock, [&] { return stop_ || ready_.size() <= ahead_ / 2; });
       if (stop_) return;
       ready_.push_back(std::move(batch));
-      changed_.notify_all();
+      if (ready_.size() == 1) changed_.notify_all();
     }
   } catch (...) {
     std::lock_guard lock(mutex_);
@@ -68,7 +80,7 @@ std::optional<Batch> Loader::next() {
   }
   Batch batch = std::move(ready_.front());
   ready_.pop_front();
-  changed_.notify_all();
+  if (ready_.size() == ahead_ / 2) changed_.notify_all();
   return batch;
 }
 

@@ -36,6 +36,7 @@ class Loader {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Batch> ready_;
+  size_t ahead_ = 0;  // how many may be ready; set by the first batch
   std::exception_ptr error_;
   bool done_ = false, stop_ = false;
   std::thread thread_;

@@ -5,6 +5,8 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "libtorch/convert.h"
 #include "libtorch/dialect.h"
@@ -148,17 +150,27 @@ keras::GradientType type_of(const Variable& variable, bool slices) {
 
 keras::GradientType piece_of(DType dtype) { return {Type{Kind::Tensor, dtype, {kUnknown}}, false}; }
 
-// The rule on elements first..last-1 of a segment: reads and writes the variables' memory itself.
-void run_pieces(const PointwiseProgram& program, const Segment& segment, const at::Tensor& gradient,
+// The rule on elements first..last-1 of a segment: reads and writes the variables' memory itself. `gradients`: of all
+// variables, in their memory order.
+void run_pieces(const PointwiseProgram& program, const Segment& segment, const std::vector<at::Tensor>& gradients,
                 const std::vector<at::Tensor>& shared, int64_t first, int64_t last) {
-  const auto offset = static_cast<size_t>(first) * gradient.element_size();
+  const auto width = static_cast<int64_t>(segment.vectors[0].element_size());
   std::vector<const void*> in;
   std::vector<void*> out;
-  for (const at::Tensor& v : segment.vectors) out.push_back(static_cast<char*>(v.data_ptr()) + offset);
-  in.assign(out.begin(), out.end());
-  in.insert(in.begin() + 1, static_cast<const char*>(gradient.const_data_ptr()) + offset);
-  for (const at::Tensor& number : shared) in.push_back(number.const_data_ptr());
-  program.run(in, out, last - first);
+  auto k = static_cast<size_t>(std::upper_bound(segment.offsets.begin(), segment.offsets.end(), first) -
+                               segment.offsets.begin() - 1);
+  for (; k < segment.members.size() && segment.offsets[k] < last; ++k) {
+    const at::Tensor& gradient = gradients[segment.members[k]];
+    const int64_t begin = segment.offsets[k], from = std::max(first, begin);
+    const int64_t to = std::min(last, begin + gradient.numel());
+    if (from >= to) continue;
+    out.clear();
+    for (const at::Tensor& v : segment.vectors) out.push_back(static_cast<char*>(v.data_ptr()) + from * width);
+    in.assign(out.begin(), out.end());
+    in.insert(in.begin() + 1, static_cast<const char*>(gradient.const_data_ptr()) + (from - begin) * width);
+    for (const at::Tensor& number : shared) in.push_back(number.const_data_ptr());
+    program.run(in, out, to - from);
+  }
 }
 
 // Runs `work(first, last)` over pieces of all segments, in parallel on the CPU.
@@ -291,33 +303,28 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
       for (size_t& m : s.members) m = which[m];
     for (const std::string& name : trainable_) plan_->memory.push_back(variables_->tensor(name).const_data_ptr());
   }
-  std::vector<at::Tensor> dense(gradients.size()), variables(gradients.size());
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    dense[i] = gradients[i].values;
-    variables[i] = variables_->tensor(trainable_[i]);
-  }
-  std::vector<at::Tensor> joined_gradients;
+  std::vector<at::Tensor> dense(gradients.size());  // in their variables' memory order
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (kinds[i] == 1) dense[i] = in_layout_of(gradients[i].values, variables_->tensor(trainable_[i]));
+  std::vector<at::Tensor> joined_gradients;  // where the rule has to be executed
   std::vector<const Executor*> runs;
   std::vector<const PointwiseProgram*> programs;
   for (const Segment& s : plan_->segments) {
-    joined_gradients.push_back(joined(s, dense, variables));
     const DType dtype = from_scalar_type(s.vectors[0].scalar_type());
     const size_t n = prepared.at(dtype).values.size();
+    programs.push_back(s.vectors[0].is_cpu() ? program(dtype, n) : nullptr);
+    joined_gradients.push_back(programs.back() ? at::Tensor() : joined(s, dense));
     runs.push_back(
         &executor(fmt::format("update {}", to_string(dtype)), [&] { return optimizer_->update(piece_of(dtype), n); }));
-    programs.push_back(s.vectors[0].is_cpu() ? program(dtype, n) : nullptr);
   }
   for_pieces(plan_->segments, [&](size_t s, int64_t first, int64_t last) {
     const Segment& segment = plan_->segments[s];
-    if (programs[s]) {
-      const DType dtype = from_scalar_type(segment.vectors[0].scalar_type());
-      return run_pieces(*programs[s], segment, joined_gradients[s], prepared.at(dtype).values, first, last);
-    }
+    const auto& shared = prepared.at(from_scalar_type(segment.vectors[0].scalar_type())).values;
+    if (programs[s]) return run_pieces(*programs[s], segment, dense, shared, first, last);
     std::vector<at::Tensor> in;
     for (const at::Tensor& v : segment.vectors) in.push_back(v.slice(0, first, last));
     std::vector<at::Tensor> targets = in;
     in.insert(in.begin() + 1, joined_gradients[s].slice(0, first, last));
-    const auto& shared = prepared.at(from_scalar_type(in[0].scalar_type())).values;
     in.insert(in.end(), shared.begin(), shared.end());
     std::vector<at::Tensor> out = runs[s]->run(in);
     for (size_t k = 0; k < targets.size(); ++k) targets[k].copy_(out[k]);

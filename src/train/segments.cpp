@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <map>
+#include <utility>
 
 namespace midstream {
 
@@ -59,12 +60,14 @@ std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::
       joined[variable.scalar_type()].push_back(i);
       continue;
     }
-    Segment segment{.members = {i}};
+    Segment segment{.members = {i}, .offsets = {0}, .vectors = {}};
     for (const std::string& name : names[i]) segment.vectors.push_back(as_vector(store.tensor(name)));
     segments.push_back(std::move(segment));
   }
   for (const auto& [dtype, members] : joined) {
-    Segment segment{.members = members};
+    Segment segment{.members = members, .offsets = {}, .vectors = {}};
+    int64_t offset = 0;
+    for (size_t i : members) segment.offsets.push_back(std::exchange(offset, offset + store.tensor(names[i][0]).numel()));
     for (size_t k = 0; k < names[members[0]].size(); ++k) {
       std::vector<at::Tensor*> tensors;
       for (size_t i : members) tensors.push_back(&store.tensor(names[i][k]));
@@ -75,11 +78,10 @@ std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::
   return segments;
 }
 
-at::Tensor joined(const Segment& segment, const std::vector<at::Tensor>& gradients,
-                  const std::vector<at::Tensor>& variables) {
+at::Tensor joined(const Segment& segment, const std::vector<at::Tensor>& tensors) {
   std::vector<at::Tensor> parts;
   parts.reserve(segment.members.size());
-  for (size_t i : segment.members) parts.push_back(as_vector(in_layout_of(gradients[i], variables[i])));
+  for (size_t i : segment.members) parts.push_back(as_vector(tensors[i]));
   return parts.size() == 1 ? parts[0] : at::cat(parts);
 }
 

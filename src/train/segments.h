@@ -13,6 +13,7 @@ namespace midstream {
 // Tensors of the same memory layout, seen as vectors: a variable and its slots, or several variables joined.
 struct Segment {
   std::vector<size_t> members;      // which of the variables
+  std::vector<int64_t> offsets;     // where each begins in the vectors
   std::vector<at::Tensor> vectors;  // the variable first, then its slots
   int64_t size() const { return vectors[0].numel(); }
 };
@@ -28,8 +29,7 @@ at::Tensor in_layout_of(const at::Tensor& tensor, const at::Tensor& like);
 std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::vector<std::string>>& names,
                                    int64_t small);
 
-// The gradients of a segment's members as one vector.
-at::Tensor joined(const Segment& segment, const std::vector<at::Tensor>& gradients,
-                  const std::vector<at::Tensor>& variables);
+// A segment's part of `tensors`, which are of all variables and dense, as one vector in memory order.
+at::Tensor joined(const Segment& segment, const std::vector<at::Tensor>& tensors);
 
 }  // namespace midstream

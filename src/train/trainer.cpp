@@ -204,9 +204,9 @@ Trainer::Step& Trainer::step_for(const Batch& batch) {
   if (last_ && last_->data == data) return *last_;
   for (auto& step : steps_)
     if (step->data == data) return *(last_ = step.get());
-  auto step = std::make_unique<Step>();
-  step->data = data;
-  step->graph = keras::lower_step(*file_, libtorch_dialect(), variables_->variables(), data);
+  auto graph = keras::lower_step(*file_, libtorch_dialect(), variables_->variables(), data);
+  ValueSizes sizes(*graph.graph);
+  auto step = std::make_unique<Step>(Step{data, std::move(graph), std::move(sizes), {}, {}, {}, {}});
   std::vector<Type> outputs;
   for (size_t i = 1; i < step->graph.graph->outputs.size(); ++i)
     outputs.push_back(step->graph.graph->type(step->graph.graph->outputs[i].value));
@@ -274,6 +274,8 @@ Run::Gradients Trainer::gradients(const Batch& batch, std::vector<VariableGradie
     wanted.push_back(variables_->tensor(use.variable).detach().set_requires_grad(true));
     in.push_back(wanted.back());
   }
+  const int64_t samples = in.empty() || in[0].dim() == 0 ? 1 : in[0].size(0);
+  const SerialProducts small(variables_->device().is_cpu() && step.sizes.largest(samples) <= SerialProducts::kSmall);
   at::AutoGradMode grad(true);
   std::vector<at::Tensor> outputs = step.train->run(in);
   at::Tensor loss = outputs[0];

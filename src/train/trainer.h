@@ -13,6 +13,7 @@
 #include "run/executor.h"
 #include "train/optimizer_step.h"
 #include "train/run.h"
+#include "train/threads.h"
 
 namespace midstream {
 
@@ -67,6 +68,7 @@ class Trainer {
 struct Trainer::Step {
   keras::StepData data;
   keras::StepGraph graph;
+  ValueSizes sizes;
   std::unique_ptr<Executor> train, test, results;
   std::vector<std::string> names;  // of the results
 };
