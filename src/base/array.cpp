@@ -81,8 +81,9 @@ Array Array::to(DType dtype) const {
     case DType::Int32: return of<int32_t>(dtype, shape_, convert_any<int32_t>(*this));
     case DType::Int64: return of<int64_t>(dtype, shape_, convert_any<int64_t>(*this));
     default:
-      throw Error(ErrorKind::Internal, "",
-                  "a " + std::string(to_string(dtype_)) + " array cannot become " + std::string(to_string(dtype)) + ".");
+      throw Error(
+          ErrorKind::Internal, "",
+          "a " + std::string(to_string(dtype_)) + " array cannot become " + std::string(to_string(dtype)) + ".");
   }
 }
 

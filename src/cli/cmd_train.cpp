@@ -50,8 +50,7 @@ int train(Options& o) {
   if (!is_keras_file(o.file))
     throw Error(ErrorKind::Unsupported, o.file, "holds no loss and no optimizer, only a graph.",
                 "Train it from Python: midstream.load gives a torch.nn.Module.");
-  Run run =
-      Run::resume(o.file, {.device = o.device, .dtype = o.dtype, .random_step = o.random_step, .compiled = true});
+  Run run = Run::resume(o.file, {.device = o.device, .dtype = o.dtype, .random_step = o.random_step, .compiled = true});
   if (!run.can_train())
     throw Error(ErrorKind::BadData, o.file, "was saved without compile(): it names no loss and no optimizer.",
                 "Compile it in Keras and save it again, or train it from Python.");
@@ -107,7 +106,9 @@ Command add_train(CLI::App& app) {
   sub->add_option("--log-dir", o->log_dir, "Write losses and metrics for TensorBoard");
   sub->add_option("--history", o->history, "Write the losses and metrics of every epoch as JSON");
   sub->add_flag("--quiet", o->quiet, "No progress bar");
-  sub->add_option("-o,--output", o->output, "The trained model: of the same kind as FILE, or a directory of PyTorch source")->required();
+  sub->add_option("-o,--output", o->output,
+                  "The trained model: of the same kind as FILE, or a directory of PyTorch source")
+      ->required();
   return [o] { return train(*o); };
 }
 

@@ -17,9 +17,7 @@
 namespace midstream {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 // The name by which TensorBoard knows an event file; two of one second and process differ by the number.
 std::string new_name() {

@@ -8,8 +8,8 @@ namespace midstream {
 
 namespace {
 
-// Batches made ahead of the one that trains: two, and more of small ones, since waking a thread takes as long as a small
-// model's operator.
+// Batches made ahead of the one that trains: two, and more of small ones, since waking a thread takes as long as a
+// small model's operator.
 size_t ahead_of(const Batch& batch) {
   constexpr size_t kBytes = size_t{1} << 20, kMost = 64;
   size_t bytes = 1;

@@ -67,7 +67,8 @@ std::vector<Segment> make_segments(VariableStore& store, const std::vector<std::
   for (const auto& [dtype, members] : joined) {
     Segment segment{.members = members, .offsets = {}, .vectors = {}};
     int64_t offset = 0;
-    for (size_t i : members) segment.offsets.push_back(std::exchange(offset, offset + store.tensor(names[i][0]).numel()));
+    for (size_t i : members)
+      segment.offsets.push_back(std::exchange(offset, offset + store.tensor(names[i][0]).numel()));
     for (size_t k = 0; k < names[members[0]].size(); ++k) {
       std::vector<at::Tensor*> tensors;
       for (size_t i : members) tensors.push_back(&store.tensor(names[i][k]));

@@ -363,9 +363,7 @@ FRESH_CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "module, ending, name", FRESH_CASES, ids=[f"{m.__name__}{e}-{n}" for m, e, n in FRESH_CASES]
-)
+@pytest.mark.parametrize("module, ending, name", FRESH_CASES, ids=[f"{m.__name__}{e}-{n}" for m, e, n in FRESH_CASES])
 def test_a_model_that_was_compiled_but_never_trained(module, ending, name, tmp_path):
     """Its file has no places for the slots: they are made, and Keras goes on from them."""
     with floatx("float64"):
