@@ -29,14 +29,15 @@ def text(
 
 
 def group(y: float, net: str, found: dict[str, list[float]], names: list[str]) -> list[str]:
-    unit = statistics.median(found["by_hand"]) if "by_hand" in found else max(map(statistics.median, found.values()))
+    unit = found["by_hand"] if "by_hand" in found else max(found.values(), key=statistics.median)
     out = [text(LEFT - 12, y + BAR * len(names) / 2 + 4, NETS[net].title, 13, INK, "end")]
     for i, name in enumerate(n for n in names if n in found):
         seconds = statistics.median(found[name])
-        length = min(seconds / unit, MOST) * SCALE
+        ratio = statistics.median(a / b for a, b in zip(found[name], unit, strict=True))  # as in the table
+        length = min(ratio, MOST) * SCALE
         top = y + i * BAR
         out.append(f'<rect x="{LEFT}" y="{top:.1f}" width="{length:.1f}" height="{BAR - 3}" fill="{COLORS[name]}"/>')
-        out.append(text(LEFT + length + 6, top + 10, f"{1e3 * seconds:.4g} ms  ({seconds / unit:.2f})", 11))
+        out.append(text(LEFT + length + 6, top + 10, f"{1e3 * seconds:.4g} ms  ({ratio:.2f})", 11))
     return out
 
 

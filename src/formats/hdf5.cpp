@@ -133,7 +133,11 @@ Handle H5File::Impl::open_object(const std::string& path) const {
   return out;
 }
 
-H5File H5File::open(const std::string& path) { return H5File(path, map_file(path)); }
+H5File H5File::open(const std::string& path) {
+  H5File file(path, map_file(path));
+  file.probe();
+  return file;
+}
 
 H5File::H5File(std::string name, SharedBytes image) : impl_(std::make_shared<Impl>()) {
   impl_->name = std::move(name);

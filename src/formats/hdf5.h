@@ -25,12 +25,16 @@ struct H5DatasetInfo {
 // Paths are "/a/b" or "a/b"; "/" is the root.
 class H5File {
  public:
-  static H5File open(const std::string& path);
+  static H5File open(const std::string& path);  // probed
   // A file image in memory, a zip member for example; `name` is only used in messages.
   H5File(std::string name, SharedBytes image);
 
   // True if the bytes start like an HDF5 file (also after a user block of 512, 1024, ... bytes).
   static bool looks_like(Bytes bytes);
+
+  // libhdf5 crashes on some damaged files, or never comes to an end. Reads all that reading will read in a child
+  // process and throws Error(BadFile) if that was killed. For bytes that no checksum vouches for.
+  void probe() const;
 
   const std::string& name() const;
   const SharedBytes& image() const;

@@ -83,6 +83,8 @@ herr_t innermost(unsigned, const H5E_error2_t* entry, void* text) {
 
 }  // namespace
 
+void Lock::renew() { new (&mutex()) std::recursive_mutex; }
+
 Lock::Lock() : guard_(mutex()) {
   static const bool once = [] {
     H5open();

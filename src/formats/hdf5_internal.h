@@ -19,6 +19,8 @@ namespace midstream::h5 {
 class Lock {
  public:
   Lock();
+  // In a child process that was made while this thread held the lock: the child's lock is free.
+  static void renew();
 
  private:
   std::lock_guard<std::recursive_mutex> guard_;

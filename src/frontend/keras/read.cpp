@@ -82,8 +82,10 @@ File read_zip(const std::string& path) {
   if (!zip.contains("model.weights.h5"))
     throw Error(ErrorKind::Unsupported, path, "this .keras file has no member 'model.weights.h5'.",
                 "Only weights in HDF5 are read.");
-  if (zip.find("model.weights.h5")->size <= kVerified) zip.verify("model.weights.h5");
+  const bool verified = zip.find("model.weights.h5")->size <= kVerified;
+  if (verified) zip.verify("model.weights.h5");
   const H5File h5(path + ": model.weights.h5", zip.read("model.weights.h5"));
+  if (!verified) h5.probe();
   attach_tree(file.model, h5, "/", path);
   finish(file, config.value("compile_config", json()), by);
   for (const char* group : {"/optimizer/vars", "/optimizer/inner_optimizer/vars", "/optimizer/_inner_optimizer/vars"}) {
