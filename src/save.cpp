@@ -131,7 +131,9 @@ void check_destination(Run& run, const std::string& path) {
     convert(run.forward_graph(), run.shared_variables(), "");
   else
     check_kind(run.file().format, path, ", or one without ending for a directory of PyTorch source");
-  const fs::path directory = fs::absolute(path).lexically_normal().parent_path();
+  fs::path destination = fs::absolute(path).lexically_normal();
+  if (!destination.has_filename()) destination = destination.parent_path();  // "package/"
+  const fs::path directory = destination.parent_path();
   if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK) != 0)
     throw Error(ErrorKind::Usage, path,
                 "cannot be written: " + directory.string() + " is no directory that can be written to.");

@@ -34,7 +34,8 @@ struct EmittedConstant {
 struct EmittedModule {
   std::string source;
   std::string class_name;
-  int inputs = 0;  // how many the model's forward takes
+  int inputs = 0;                 // how many the model's forward takes
+  std::vector<int> output_ranks;  // of what it returns
   std::vector<EmittedTensor> tensors;
   std::vector<EmittedConstant> constants;
 };

@@ -121,23 +121,44 @@ std::optional<OptimizerText> optimizer_text(const std::string& name, const json&
   return out;
 }
 
-std::optional<std::string> loss_text(const std::string& name, const json& c) {
+std::optional<std::string> loss_text(const std::string& name, const json& c, int rank) {
+  // The mean over everything is the only reduction that has a short spelling, and classes are on the last axis.
+  const std::string reduction =
+      c.value("reduction", json()).is_string() ? c.at("reduction").get<std::string>() : "auto";
+  if (reduction != "sum_over_batch_size" && reduction != "auto" && reduction != "mean") return std::nullopt;
+  if (number(c, "axis", -1) != -1 || (c.contains("ignore_class") && !c.at("ignore_class").is_null()))
+    return std::nullopt;
   const bool logits = flag(c, "from_logits");
   const double smoothing = number(c, "label_smoothing", 0);
   const std::string smooth = smoothing != 0 ? ", label_smoothing=" + py(smoothing) : "";
+  // torch wants the classes on axis 1.
+  const std::string move = rank == 2 ? "" : ".movedim(-1, 1)";
   if (name == "MeanSquaredError") return "F.mse_loss(prediction, target)";
   if (name == "MeanAbsoluteError") return "F.l1_loss(prediction, target)";
+  if (name == "MeanAbsolutePercentageError")
+    return "100 * ((prediction - target).abs() / target.abs().clamp(min=1e-7)).mean()";
+  if (name == "MeanSquaredLogarithmicError")
+    return "F.mse_loss(prediction.clamp(min=1e-7).log1p(), target.clamp(min=1e-7).log1p())";
   if (name == "Huber") return "F.huber_loss(prediction, target, delta=" + py(number(c, "delta", 1)) + ")";
+  if (name == "LogCosh") return "(prediction - target + F.softplus(2 * (target - prediction)) - math.log(2.0)).mean()";
+  if (name == "Poisson") return "(prediction - target * (prediction + 1e-7).log()).mean()";
+  if (name == "KLDivergence")
+    return "F.kl_div(prediction.clamp(1e-7, 1).log(), target.clamp(1e-7, 1), reduction=\"none\").sum(dim=-1).mean()";
+  if (name == "CosineSimilarity")
+    return "-(F.normalize(prediction, dim=-1) * F.normalize(target, dim=-1)).sum(dim=-1).mean()";
   if (name == "SparseCategoricalCrossentropy")
-    return logits ? "F.cross_entropy(prediction.movedim(-1, 1), target.long())"
-                  : "F.nll_loss(prediction.clamp(1e-7, 1 - 1e-7).log().movedim(-1, 1), target.long())";
+    return logits ? "F.cross_entropy(prediction" + move + ", target.long())"
+                  : "F.nll_loss(prediction.clamp(1e-7, 1 - 1e-7).log()" + move + ", target.long())";
   if (name == "CategoricalCrossentropy" && logits)
-    return "F.cross_entropy(prediction.movedim(-1, 1), target.movedim(-1, 1)" + smooth + ")";
+    return "F.cross_entropy(prediction" + move + ", target" + move + smooth + ")";
   if (name == "CategoricalCrossentropy" && smoothing == 0)
     return "-(target * prediction.clamp(1e-7, 1 - 1e-7).log()).sum(dim=-1).mean()";
-  if (name == "BinaryCrossentropy" && smoothing == 0)
-    return logits ? "F.binary_cross_entropy_with_logits(prediction, target)"
-                  : "F.binary_cross_entropy(prediction.clamp(1e-7, 1 - 1e-7), target)";
+  if (name == "BinaryCrossentropy") {
+    const std::string labels =
+        smoothing == 0 ? "target" : fmt::format("target * (1 - {}) + {} / 2", py(smoothing), py(smoothing));
+    return logits ? "F.binary_cross_entropy_with_logits(prediction, " + labels + ")"
+                  : "F.binary_cross_entropy(prediction.clamp(1e-7, 1 - 1e-7), " + labels + ")";
+  }
   return std::nullopt;
 }
 
@@ -154,6 +175,8 @@ std::optional<std::string> schedule_text(const std::string& name, const json& c)
   }
   if (name == "CosineDecay" && (!c.contains("warmup_target") || c.at("warmup_target").is_null())) {
     const std::string alpha = py(number(c, "alpha", 0));
+    if (number(c, "alpha", 0) == 0)
+      return fmt::format("{} * 0.5 * (1 + math.cos(math.pi * min({}, 1.0)))", start, passed);
     return fmt::format("{} * ((1 - {}) * 0.5 * (1 + math.cos(math.pi * min({}, 1.0))) + {})", start, alpha, passed,
                        alpha);
   }

@@ -54,9 +54,12 @@ Pieces pieces_of(const EmittedModule& module, const json& compile, const std::ve
       out.differences.push_back(
           "Keras 3 squares the gradient of an embedding row occurrence by occurrence, torch the sum of them.");
   }
-  for (const json& loss : at(compile, "losses")) {
+  const json& losses = at(compile, "losses");
+  for (size_t i = 0; i < losses.size(); ++i) {
+    const json& loss = losses[i];
     std::string name = at(loss, "class_name").is_string() ? at(loss, "class_name").get<std::string>() : "";
-    const auto text = emit::loss_text(name, at(loss, "config"));
+    const auto text =
+        emit::loss_text(name, at(loss, "config"), i < module.output_ranks.size() ? module.output_ranks[i] : 0);
     if (loss.is_null())
       out.losses.push_back("prediction.new_zeros(())");
     else if (text)

@@ -19,8 +19,8 @@ struct OptimizerText {
 };
 // Nothing: torch.optim has no such optimizer.
 std::optional<OptimizerText> optimizer_text(const std::string& class_name, const json& config);
-// An expression of `prediction` and `target` (floating or indices); nothing: no plain spelling.
-std::optional<std::string> loss_text(const std::string& class_name, const json& config);
+// An expression of `prediction`, of `rank` axes, and `target` (floating or indices); nothing: no plain spelling.
+std::optional<std::string> loss_text(const std::string& class_name, const json& config, int rank);
 // The learning rate at `step`, an expression.
 std::optional<std::string> schedule_text(const std::string& class_name, const json& config);
 

@@ -256,6 +256,8 @@ EmittedModule write(Program& program, const EmitOptions& options) {
   out.source = Writer(program, options).source();
   out.class_name = program.classes[static_cast<size_t>(program.modules[static_cast<size_t>(program.model)].cls)].name;
   out.inputs = static_cast<int>(program.graph->inputs.size());
+  for (const Output& o : program.graph->outputs)
+    out.output_ranks.push_back(static_cast<int>(program.graph->type(o.value).dims.size()));
   manifest(program, program.model, "", out);
   return out;
 }

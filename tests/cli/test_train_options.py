@@ -75,7 +75,7 @@ def test_trained_into_pytorch_source(midstream, data, tmp_path):
     model.fit(X, Y, BATCH, shuffle=False, verbose=0)
     model.save(tmp_path / "model.keras")
     midstream(*train("-o", "out.keras"))
-    midstream(*train("-o", "package"))
+    midstream(*train("-o", "package/"))
     assert {p.name for p in (tmp_path / "package").iterdir()} == {
         *("model.py", "training.py", "README.md", "weights.safetensors", "state.safetensors")
     }

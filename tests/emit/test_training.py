@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from helpers.oracle import floatx, keras, tf_keras
 
 STEPS, RATE = 10, 2**-7  # exact in float32, which Keras takes it through (as it does 0.875)
@@ -63,6 +64,70 @@ def test_plain_pytorch_goes_on(module, name, midstream, tmp_path):
         kernel = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
         np.testing.assert_allclose(ours[f"{layer}.weight"], kernel, rtol=0, atol=tolerance)
         np.testing.assert_allclose(ours[f"{layer}.bias"], bias, rtol=0, atol=tolerance)
+
+
+LOSSES = {  # the loss, and what its targets are
+    "mse": (lambda k: k.losses.MeanSquaredError(), "real"),
+    "mae": (lambda k: k.losses.MeanAbsoluteError(), "real"),
+    "mape": (lambda k: k.losses.MeanAbsolutePercentageError(), "real"),
+    "msle": (lambda k: k.losses.MeanSquaredLogarithmicError(), "positive"),
+    "huber": (lambda k: k.losses.Huber(0.5 if k is tf_keras else 1.0), "real"),  # Keras 3 does not save delta
+    "log_cosh": (lambda k: k.losses.LogCosh(), "real"),
+    "poisson": (lambda k: k.losses.Poisson(), "positive"),
+    "kl": (lambda k: k.losses.KLDivergence(), "distribution"),
+    "cosine": (lambda k: k.losses.CosineSimilarity(), "real"),
+    "sparse": (lambda k: k.losses.SparseCategoricalCrossentropy(), "class"),
+    "sparse-logits": (lambda k: k.losses.SparseCategoricalCrossentropy(from_logits=True), "class"),
+    "categorical": (lambda k: k.losses.CategoricalCrossentropy(), "distribution"),
+    "categorical-logits": (
+        lambda k: k.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.25),
+        "distribution",
+    ),
+    "binary": (lambda k: k.losses.BinaryCrossentropy(label_smoothing=0.25), "binary"),
+    "binary-logits": (lambda k: k.losses.BinaryCrossentropy(from_logits=True), "binary"),
+}
+
+
+@pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_losses(module, rank, midstream, tmp_path):
+    """`loss` of training.py beside Keras' loss; the predictions are probabilities, which do for logits, too."""
+    rng = np.random.default_rng(0)
+    shape = (6, 5, 4)[3 - rank :]
+    with floatx("float64"):
+        names, x = list(LOSSES), rng.normal(size=(*shape[:-1], 3))
+        given = module.Input(x.shape[1:])
+        outputs = [module.layers.Dense(4, "softmax", name=name)(given) for name in names]
+        model = module.Model(given, outputs)
+        losses = [LOSSES[name][0](module) for name in names]
+        model.compile("sgd", losses)
+        model.save(tmp_path / "model.keras")
+        midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+        source = (tmp_path / "out" / "training.py").read_text()
+        assert ("movedim" in source) == (rank == 3)
+        scope = {"__file__": str(tmp_path / "out" / "training.py")}
+        exec(source.replace("from model import load", "load = None"), scope)
+        for i, name in enumerate(names):
+            prediction = np.array(model(x)[i])
+            target = {
+                "real": lambda: rng.normal(size=shape),
+                "positive": lambda: rng.uniform(0.1, 3, size=shape),
+                "distribution": lambda: rng.dirichlet([1] * 4, size=shape[:-1]),
+                "class": lambda: rng.integers(0, 4, shape[:-1]),
+                "binary": lambda: rng.integers(0, 2, shape).astype(float),
+            }[LOSSES[name][1]]()
+            ours = scope[f"loss_{i + 1}"](torch.from_numpy(prediction), torch.from_numpy(target))
+            # Keras takes some of these constants (epsilon, delta, log 2) through float32.
+            np.testing.assert_allclose(ours, losses[i](target, prediction), rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("loss", [keras.losses.Hinge(), keras.losses.MeanSquaredError(reduction="sum")])
+def test_a_loss_without_a_plain_spelling_is_left_to_the_user(loss, midstream, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", loss)
+    model.save(tmp_path / "model.keras")
+    midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+    assert "raise NotImplementedError" in (tmp_path / "out" / "training.py").read_text()
 
 
 def test_what_it_leaves_out_is_said(midstream, tmp_path):

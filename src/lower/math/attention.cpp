@@ -49,7 +49,7 @@ Value replace_masked(Builder& b, Value scores, Value mask) {
 Value attention_weights(Builder& b, Value q, Value k, const Attention& how) {
   const int64_t rank = b.rank(k);
   Value k_transposed = b.call("aten::transpose.int", {{"self", k}, {"dim0", rank - 2}, {"dim1", rank - 1}});
-  return attention_weights_of(b, b.matmul(b.mul(q, how.scale), k_transposed), how);
+  return attention_weights_of(b, b.matmul(how.scale == 1 ? q : b.mul(q, how.scale), k_transposed), how);
 }
 
 Value attention_weights_of(Builder& b, Value scores, const Attention& how) {
