@@ -244,3 +244,38 @@ def test_a_file_of_weights_alone_says_so(tmp_path):
     model.save_weights(path)
     done = subprocess.run([BUILD / "tests" / "dump_keras", path], capture_output=True, text=True)
     assert "holds a model's weights but not its configuration" in done.stdout
+
+
+def in_words_of_keras_1(path, mode):
+    """The configs of an Embedding and a BatchNormalization as Keras 1.2 wrote them."""
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"]:
+            c = layer["config"]
+            if layer["class_name"] == "Embedding":
+                for old, new in (
+                    ("init", "initializer"),
+                    ("W_regularizer", "regularizer"),
+                    ("W_constraint", "constraint"),
+                ):
+                    c[old] = c.pop(f"embeddings_{new}", c.get(old))
+                c["dropout"] = 0.0
+            elif layer["class_name"] == "BatchNormalization":
+                layer["config"] = {k: c[k] for k in ("name", "axis", "epsilon", "momentum")} | {"mode": mode}
+        file.attrs["model_config"] = json.dumps(config)
+
+
+def test_entries_of_keras_1_that_are_off(midstream, tmp_path):
+    tf_keras.utils.set_random_seed(0)
+    layers = [tf_keras.layers.Embedding(9, 4, input_length=3), tf_keras.layers.BatchNormalization()]
+    model = tf_keras.Sequential([*layers, tf_keras.layers.Flatten(), tf_keras.layers.Dense(2)])
+    x = np.arange(6).reshape(2, 3)
+    y = model.predict(x, verbose=0)
+    model.save(tmp_path / "model.h5")
+    in_words_of_keras_1(tmp_path / "model.h5", mode=0)
+    np.savez(tmp_path / "in.npz", x=x)
+    midstream("predict", "model.h5", "--data", "in.npz", "-o", "out.npz")
+    np.testing.assert_allclose(np.load(tmp_path / "out.npz")["y"], y, rtol=1e-5, atol=1e-6)
+    # One that means something is not passed over: mode 1 normalizes each sample by itself.
+    in_words_of_keras_1(tmp_path / "model.h5", mode=1)
+    assert "mode=1" in midstream("predict", "model.h5", "--data", "in.npz", "-o", "out.npz", code=1).stderr

@@ -37,9 +37,23 @@ const std::map<std::string, std::string>& renamed_entries() {
   return names;
 }
 
+// Its output_dim and input_dim are what they are today, so that renamed_entries is not for it.
+json embedding_config(const json& config) {
+  static const std::map<std::string, std::string> names{{"init", "embeddings_initializer"},
+                                                        {"W_regularizer", "embeddings_regularizer"},
+                                                        {"W_constraint", "embeddings_constraint"}};
+  json out = json::object();
+  for (const auto& [key, value] : config.items()) {
+    auto it = names.find(key);
+    out[it == names.end() ? key : it->second] = value;
+  }
+  return out;
+}
+
 bool is_keras1(const json& config) {
-  for (const char* key : {"border_mode", "nb_filter", "W_regularizer", "subsample", "inner_activation", "dim_ordering",
-                          "pool_length", "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma"})
+  for (const char* key :
+       {"border_mode", "nb_filter", "W_regularizer", "subsample", "inner_activation", "dim_ordering", "pool_length",
+        "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma", "mode"})
     if (config.contains(key)) return true;
   return false;
 }
@@ -63,7 +77,8 @@ std::string keras1_class(const std::string& class_name) {
 }
 
 json keras1_config(const std::string& class_name, const json& config) {
-  if (class_name == "Embedding" || !is_keras1(config)) return config;
+  if (class_name == "Embedding") return embedding_config(config);
+  if (!is_keras1(config)) return config;
   json out = json::object();
   for (const auto& [key, value] : config.items()) {
     if (key == "dim_ordering") {
@@ -74,7 +89,7 @@ json keras1_config(const std::string& class_name, const json& config) {
       out["units"] = value;
     } else if (key == "nb_row" || key == "nb_col" || key == "kernel_dim1" || key == "kernel_dim2" ||
                key == "kernel_dim3" || key == "forget_bias_init" ||
-               (key == "mode" && class_name == "BatchNormalization")) {
+               (key == "mode" && class_name == "BatchNormalization" && value == 0)) {
       continue;
     } else if (key == "length" && class_name != "UpSampling1D") {
       out[key] = value;

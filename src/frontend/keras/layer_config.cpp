@@ -36,6 +36,7 @@ bool is_noise(const std::string& class_name, const std::string& key, const json&
                                             "virtual_batch_size"};
   const bool off = value.is_null() || (value.is_boolean() && !value.get<bool>());
   if (if_off.contains(key) && off) return true;
+  if (class_name == "Embedding" && key == "dropout" && value == 0) return true;  // Keras 1's
   if (key == "groups" && class_name.starts_with("Depthwise")) return true;
   if (key == "filters" && class_name.starts_with("Depthwise")) return true;
   return key == "groups" && value == 1 && class_name.starts_with("Separable");
