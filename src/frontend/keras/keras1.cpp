@@ -53,7 +53,7 @@ json embedding_config(const json& config) {
 bool is_keras1(const json& config) {
   for (const char* key :
        {"border_mode", "nb_filter", "W_regularizer", "subsample", "inner_activation", "dim_ordering", "pool_length",
-        "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma", "mode"})
+        "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma"})
     if (config.contains(key)) return true;
   return false;
 }
@@ -78,7 +78,8 @@ std::string keras1_class(const std::string& class_name) {
 
 json keras1_config(const std::string& class_name, const json& config) {
   if (class_name == "Embedding") return embedding_config(config);
-  if (!is_keras1(config)) return config;
+  const bool has_mode = class_name == "BatchNormalization" && config.contains("mode");
+  if (!is_keras1(config) && !has_mode) return config;
   json out = json::object();
   for (const auto& [key, value] : config.items()) {
     if (key == "dim_ordering") {
