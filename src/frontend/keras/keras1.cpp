@@ -51,9 +51,8 @@ json embedding_config(const json& config) {
 }
 
 bool is_keras1(const json& config) {
-  for (const char* key :
-       {"border_mode", "nb_filter", "W_regularizer", "subsample", "inner_activation", "dim_ordering", "pool_length",
-        "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma"})
+  for (const char* key : {"border_mode", "nb_filter", "W_regularizer", "subsample", "inner_activation", "dim_ordering",
+                          "pool_length", "W_constraint", "p", "output_dim", "gamma_init", "beta_init", "bias", "sigma"})
     if (config.contains(key)) return true;
   return false;
 }
