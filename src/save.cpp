@@ -29,7 +29,7 @@ Array as_in_file(const keras::File& file, const Variable& v, Array array) {
   if (v.role != Role::Step || !file.optimizer) return array;
   for (const auto& from : {file.optimizer->iterations_array, file.optimizer->learning_rate}) {
     if (!from || from->source != v.source) continue;
-    return array.to(from->array.dtype()).reshaped(from->array.shape());
+    return cast(array, from->array.dtype()).reshaped(from->array.shape());
   }
   return array;
 }
@@ -124,13 +124,12 @@ void write_tensorflow(const std::string& source, const NamedArrays& arrays, cons
   }
 }
 
-}  // namespace
-
-void check_destination(Run& run, const std::string& path) {
-  if (is_package(path))
-    convert(run.forward_graph(), run.shared_variables(), "");
-  else
+void check_kind_of_run(const Run& run, const std::string& path) {
+  if (!is_package(path))
     check_kind(run.file().format, path, ", or one without ending for a directory of PyTorch source");
+}
+
+void check_folder(const std::string& path) {
   fs::path destination = fs::absolute(path).lexically_normal();
   if (!destination.has_filename()) destination = destination.parent_path();  // "package/"
   const fs::path directory = destination.parent_path();
@@ -139,8 +138,17 @@ void check_destination(Run& run, const std::string& path) {
                 "cannot be written: " + directory.string() + " is no directory that can be written to.");
 }
 
+}  // namespace
+
+void check_destination(Run& run, const std::string& path) {
+  check_kind_of_run(run, path);
+  check_folder(path);
+  if (is_package(path)) convert(run.forward_graph(), run.shared_variables(), "");
+}
+
 void save(Run& run, const std::string& path) {
-  check_destination(run, path);
+  check_kind_of_run(run, path);
+  check_folder(path);
   if (is_package(path)) return write_package(convert_with_training(run), path);
   const keras::File& file = run.file();
   NamedArrays arrays;

@@ -78,7 +78,6 @@ Array Array::to(DType dtype) const {
   switch (dtype) {
     case DType::Float32: return of<float>(dtype, shape_, convert_any<float>(*this));
     case DType::Float64: return of<double>(dtype, shape_, convert_any<double>(*this));
-    case DType::Int32: return of<int32_t>(dtype, shape_, convert_any<int32_t>(*this));
     case DType::Int64: return of<int64_t>(dtype, shape_, convert_any<int64_t>(*this));
     default:
       throw Error(

@@ -56,7 +56,7 @@ class Array {
   std::vector<double> to_double() const;
 
   Array reshaped(Dims shape) const;
-  // The elements in another dtype: Float32, Float64, Int32 or Int64; throws Error(Internal) for any other.
+  // The elements in another dtype: Float32, Float64 or Int64; throws Error(Internal) for any other.
   Array to(DType dtype) const;
 
  private:

@@ -62,14 +62,15 @@ int train(Options& o) {
   o.fit.shuffle = !o.no_shuffle;
   o.fit.progress = !o.quiet;
   o.fit.stop = &interrupted;
+  std::optional<TensorBoard> board;
   o.fit.on_begin = [&] {
+    if (!o.log_dir.empty()) board.emplace(o.log_dir);
     fmt::print("{}: {} at step {}, learning rate {:g}\n", o.file,
                run.restored_optimizer() ? "the optimizer goes on" : "no optimizer state in the file, it starts fresh",
                run.iterations(), run.learning_rate());
   };
-  TensorBoard board(o.log_dir);
   o.fit.on_epoch = [&](int64_t epoch, const Logs& logs) {
-    if (!o.log_dir.empty()) board.epoch(epoch, logs, run.learning_rate());
+    if (board) board->epoch(epoch, logs, run.learning_rate());
     fmt::print("epoch {}/{}{}\n", epoch + 1, o.fit.epochs, line_of(logs));
     std::fflush(stdout);
   };

@@ -57,12 +57,14 @@ Pieces pieces_of(const EmittedModule& module, const json& compile, const std::ve
   const json& losses = at(compile, "losses");
   for (size_t i = 0; i < losses.size(); ++i) {
     const json& loss = losses[i];
+    if (loss.is_null()) {
+      out.losses.push_back("prediction.new_zeros(())");
+      continue;
+    }
     std::string name = at(loss, "class_name").is_string() ? at(loss, "class_name").get<std::string>() : "";
     const auto text =
         emit::loss_text(name, at(loss, "config"), i < module.output_ranks.size() ? module.output_ranks[i] : 0);
-    if (loss.is_null())
-      out.losses.push_back("prediction.new_zeros(())");
-    else if (text)
+    if (text)
       out.losses.push_back(*text);
     else {
       out.losses.emplace_back();

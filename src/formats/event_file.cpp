@@ -11,6 +11,7 @@
 #include <protozero/pbf_writer.hpp>
 
 #include "base/error.h"
+#include "formats/little_endian.h"
 #include "formats/mapped_file.h"
 #include "formats/tensor_bundle.h"
 
@@ -27,14 +28,10 @@ std::string new_name() {
   return fmt::format("events.out.tfevents.{:010}.{}.{}.{}.v2", static_cast<int64_t>(now()), host, ::getpid(), made++);
 }
 
-template <class T>
-std::string raw(T value) {
-  std::string out(sizeof value, '\0');
-  std::memcpy(out.data(), &value, sizeof value);
-  return out;
+void append_with_crc(std::string& out, const std::string& bytes) {
+  out += bytes;
+  append<uint32_t>(out, masked_crc32c(as_bytes(bytes)));
 }
-
-std::string with_crc(const std::string& bytes) { return bytes + raw(masked_crc32c(as_bytes(bytes))); }
 
 }  // namespace
 
@@ -77,7 +74,11 @@ void EventFile::scalars(int64_t step, const std::vector<std::pair<std::string, d
 
 // length, its checksum, the bytes, their checksum: little-endian (tensorflow/core/lib/io/record_writer.h).
 void EventFile::record(const std::string& event) {
-  FileWriter(descriptor_, path_).write(with_crc(raw(uint64_t{event.size()})) + with_crc(event));
+  std::string length, out;
+  append<uint64_t>(length, event.size());
+  append_with_crc(out, length);
+  append_with_crc(out, event);
+  FileWriter(descriptor_, path_).write(out);
 }
 
 }  // namespace midstream

@@ -16,7 +16,7 @@ class EventFile {
   ~EventFile();
   EventFile(EventFile&&) noexcept;
 
-  // One event of all these values, on the disk when this returns.
+  // One event of all these values, handed to the system when this returns.
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
 
  private:

@@ -126,6 +126,10 @@ Array to_array(const at::Tensor& tensor) {
   return Array(from_scalar_type(kept->scalar_type()), std::move(shape), kept, data);
 }
 
+Array cast(const Array& array, DType dtype) {
+  return array.dtype() == dtype ? array : to_array(to_tensor(array).to(to_scalar_type(dtype)));
+}
+
 at::Tensor apply(const Transforms& chain, at::Tensor tensor) {
   for (const Transform& t : chain) {
     if (auto* p = std::get_if<Permute>(&t)) {

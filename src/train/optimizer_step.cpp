@@ -306,16 +306,19 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
   std::vector<at::Tensor> dense(gradients.size());  // in their variables' memory order
   for (size_t i = 0; i < gradients.size(); ++i)
     if (kinds[i] == 1) dense[i] = in_layout_of(gradients[i].values, variables_->tensor(trainable_[i]));
-  std::vector<at::Tensor> joined_gradients;  // where the rule has to be executed
-  std::vector<const Executor*> runs;
   std::vector<const PointwiseProgram*> programs;
+  std::vector<at::Tensor> joined_gradients;  // these two where the rule has to be executed
+  std::vector<const Executor*> runs;
   for (const Segment& s : plan_->segments) {
     const DType dtype = from_scalar_type(s.vectors[0].scalar_type());
     const size_t n = prepared.at(dtype).values.size();
     programs.push_back(s.vectors[0].is_cpu() ? program(dtype, n) : nullptr);
-    joined_gradients.push_back(programs.back() ? at::Tensor() : joined(s, dense));
-    runs.push_back(
-        &executor(fmt::format("update {}", to_string(dtype)), [&] { return optimizer_->update(piece_of(dtype), n); }));
+    joined_gradients.emplace_back();
+    runs.push_back(nullptr);
+    if (programs.back()) continue;
+    joined_gradients.back() = joined(s, dense);
+    runs.back() =
+        &executor(fmt::format("update {}", to_string(dtype)), [&] { return optimizer_->update(piece_of(dtype), n); });
   }
   for_pieces(plan_->segments, [&](size_t s, int64_t first, int64_t last) {
     const Segment& segment = plan_->segments[s];

@@ -11,8 +11,7 @@ void TensorBoard::epoch(int64_t epoch, const Logs& logs, double learning_rate) {
       train.emplace_back("epoch_" + name, value);
   }
   train.emplace_back("epoch_learning_rate", learning_rate);
-  if (!train_) train_.emplace(directory_ + "/train");
-  train_->scalars(epoch, train);
+  train_.scalars(epoch, train);
   if (validation.empty()) return;
   if (!validation_) validation_.emplace(directory_ + "/validation");
   validation_->scalars(epoch, validation);

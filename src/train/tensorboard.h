@@ -12,13 +12,14 @@ namespace midstream {
 
 class TensorBoard {
  public:
-  // Nothing is written before the first epoch.
-  explicit TensorBoard(std::string directory) : directory_(std::move(directory)) {}
+  // Throws Error(Usage) for a directory that cannot be written to.
+  explicit TensorBoard(const std::string& directory) : directory_(directory), train_(directory + "/train") {}
   void epoch(int64_t epoch, const Logs& logs, double learning_rate);
 
  private:
   std::string directory_;
-  std::optional<EventFile> train_, validation_;
+  EventFile train_;
+  std::optional<EventFile> validation_;
 };
 
 }  // namespace midstream

@@ -11,6 +11,7 @@ namespace midstream {
 // The sizes of a graph's values and variables, where some axes are open.
 class ValueSizes {
  public:
+  ValueSizes() = default;
   explicit ValueSizes(const Graph& graph);
   // Elements of the largest one when every open axis is `open` long.
   int64_t largest(int64_t open) const;

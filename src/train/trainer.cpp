@@ -70,7 +70,7 @@ void Trainer::restore_optimizer() {
   if (file_->optimizer) {
     const keras::OptimizerState& state = *file_->optimizer;
     auto add = [&](Variable v, const keras::FileArray& from, DType dtype) {
-      v.initial = from.array.to(dtype);
+      v.initial = cast(from.array, dtype);
       v.source = from.source;
       v.dtype = dtype;
       if (!table.find(v.name)) table.add(std::move(v));
@@ -204,9 +204,10 @@ Trainer::Step& Trainer::step_for(const Batch& batch) {
   if (last_ && last_->data == data) return *last_;
   for (auto& step : steps_)
     if (step->data == data) return *(last_ = step.get());
-  auto graph = keras::lower_step(*file_, libtorch_dialect(), variables_->variables(), data);
-  ValueSizes sizes(*graph.graph);
-  auto step = std::make_unique<Step>(Step{data, std::move(graph), std::move(sizes), {}, {}, {}, {}});
+  auto step = std::make_unique<Step>();
+  step->data = data;
+  step->graph = keras::lower_step(*file_, libtorch_dialect(), variables_->variables(), data);
+  step->sizes = ValueSizes(*step->graph.graph);
   std::vector<Type> outputs;
   for (size_t i = 1; i < step->graph.graph->outputs.size(); ++i)
     outputs.push_back(step->graph.graph->type(step->graph.graph->outputs[i].value));

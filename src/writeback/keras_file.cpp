@@ -11,23 +11,20 @@ namespace {
 
 constexpr const char* kWeights = "model.weights.h5";
 
-// A run may compute in another floating dtype than its file's.
-NamedArrays as_stored(const H5File& file, NamedArrays arrays) {
+// The arrays as the file has them: a run may compute in another floating dtype. Throws Error(Mismatch) for one that
+// differs otherwise.
+NamedArrays fitted(const H5File& file, NamedArrays arrays) {
   for (auto& [place, array] : arrays) {
     if (!file.exists(place)) continue;
-    const auto dtype = file.info(place).dtype;
-    if (dtype && is_floating(*dtype) && is_floating(array.dtype())) array = array.to(*dtype);
+    const H5DatasetInfo info = file.info(place);
+    if (info.dtype && is_floating(*info.dtype) && is_floating(array.dtype())) array = array.to(*info.dtype);
+    if (info.shape == array.shape() && info.dtype == array.dtype()) continue;
+    throw Error(ErrorKind::Mismatch, file.name() + ": " + place,
+                "the file's array is " + (info.dtype ? std::string(to_string(*info.dtype)) : "of another type") +
+                    to_string(info.shape) + ", the value to write " + std::string(to_string(array.dtype())) +
+                    to_string(array.shape()) + ".");
   }
   return arrays;
-}
-
-void check(const H5File& file, const std::string& place, const Array& array) {
-  H5DatasetInfo info = file.info(place);
-  if (info.shape == array.shape() && info.dtype == array.dtype()) return;
-  throw Error(ErrorKind::Mismatch, file.name() + ": " + place,
-              "the file's array is " + (info.dtype ? std::string(to_string(*info.dtype)) : "of another type") +
-                  to_string(info.shape) + ", the value to write " + std::string(to_string(array.dtype())) +
-                  to_string(array.shape()) + ".");
 }
 
 // Where every array's bytes are; nullopt if one has no place that can be overwritten.
@@ -39,7 +36,6 @@ std::optional<std::vector<ByteRange>> places(const H5File& file, const NamedArra
       all = false;
       continue;
     }
-    check(file, place, array);
     auto range = file.location(place);
     if (range && range->length == array.nbytes())
       out.push_back(*range);
@@ -65,7 +61,7 @@ void write_keras(const std::string& source, const NamedArrays& given, const std:
   const ZipMember* member = zip.find(kWeights);
   if (!member) throw Error(ErrorKind::BadFile, source, std::string("holds no ") + kWeights + ".");
   H5File file(source + ": " + kWeights, zip.read(kWeights));
-  const NamedArrays arrays = as_stored(file, given);  // must live until the edit is written
+  const NamedArrays arrays = fitted(file, given);  // must live until the edit is written
   ZipEdit edit(zip);
   std::vector<std::byte> bytes;  // and so must these
   auto where = places(file, arrays);
@@ -81,8 +77,8 @@ void write_keras(const std::string& source, const NamedArrays& given, const std:
 
 void write_keras_h5(const std::string& source, const NamedArrays& given, const std::string& path,
                     const std::vector<std::string>& optimizer) {
-  H5File file = H5File::open(source);
-  const NamedArrays arrays = as_stored(file, given);
+  H5File file(source, map_file(source));  // probed when the run was opened
+  const NamedArrays arrays = fitted(file, given);
   auto where = places(file, arrays);
   if (!where) {
     atomic_write(path, rewritten(file, arrays, optimizer));

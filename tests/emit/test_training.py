@@ -130,6 +130,16 @@ def test_a_loss_without_a_plain_spelling_is_left_to_the_user(loss, midstream, tm
     assert "raise NotImplementedError" in (tmp_path / "out" / "training.py").read_text()
 
 
+def test_an_output_without_a_loss(midstream, tmp_path):
+    given = keras.Input((3,))
+    model = keras.Model(given, [keras.layers.Dense(2, name="a")(given), keras.layers.Dense(2, name="b")(given)])
+    model.compile("sgd", {"a": "mse"})
+    model.save(tmp_path / "model.keras")
+    midstream("convert", tmp_path / "model.keras", "-o", tmp_path / "out")
+    text = (tmp_path / "out" / "training.py").read_text()
+    assert "F.mse_loss" in text and "new_zeros" in text
+
+
 def test_what_it_leaves_out_is_said(midstream, tmp_path):
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer="l2", bias_constraint="non_neg")]

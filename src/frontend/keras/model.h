@@ -107,7 +107,8 @@ File read(const std::string& path);
 
 // The same model computing in "float32" or "float64": every layer whose policy is the file's floatx gets the new one.
 // The arrays stay as the file has them and are cast where they are bound to variables, as Keras casts them. What else
-// the version and the dtype decided (BatchNormalization's fused kernel) stays as it was. Throws Error(Unsupported).
+// the version and the dtype decided (BatchNormalization's fused kernel) stays as it was. Throws Error(Usage) for
+// another dtype, Error(Unsupported) for mixed precision.
 void set_floatx(File& file, const std::string& dtype);
 
 }  // namespace midstream::keras
