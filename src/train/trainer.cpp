@@ -102,14 +102,20 @@ void Trainer::restore_optimizer() {
       }
     }
     restored_ |= state.iterations.value_or(0) > 0;
-    for (const auto& slot : optimizer->scalars())
-      for (const auto& [name, array] : state.scalars)
-        if (name.find(slot.name) != std::string::npos) {
-          Variable v;
-          v.name = "optimizer/" + slot.name;
-          v.role = Role::Slot;
-          add(std::move(v), array, floatx_of(*file_));
-        }
+    for (const auto& slot : optimizer->scalars()) {
+      Variable v;
+      v.name = "optimizer/" + slot.name;
+      v.role = Role::Slot;
+      if (auto held = state.scalars.find(slot.name); held != state.scalars.end()) {
+        add(std::move(v), held->second, floatx_of(*file_));
+      } else if (state.iterations.value_or(0) > 0) {
+        v.dtype = floatx_of(*file_);
+        v.initial = cast(Array::of<double>(DType::Float64, {}, {optimizer->scalar_after(
+                                               slot.name, *state.iterations, lowered_.trainable.size())}),
+                         v.dtype);
+        if (!table.find(v.name)) table.add(std::move(v));
+      }
+    }
   }
   optimizer_ = std::make_unique<OptimizerStep>(std::move(optimizer), variables_, lowered_.trainable, floatx_of(*file_));
   if (lowered_.host->constraints.empty()) return;

@@ -166,6 +166,8 @@ NEW = [
     ("AdamW", {}),
     ("AdamW", {"weight_decay": 0.1, "amsgrad": True}),
     ("Lion", {}),
+]
+FTRL = [
     ("Ftrl", {}),
     (
         "Ftrl",
@@ -185,13 +187,13 @@ def ids(cases):
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "rows"])
 @pytest.mark.parametrize("rules", [KERAS3, KERAS2])
-@pytest.mark.parametrize("name, config", ALL + NEW, ids=ids(ALL + NEW))
+@pytest.mark.parametrize("name, config", ALL + NEW + FTRL, ids=ids(ALL + NEW + FTRL))
 def test_rule(rules, name, config, sparse):
     same_bits(rules, name, config, sparse=sparse)
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "rows"])
-@pytest.mark.parametrize("name, config", ALL, ids=ids(ALL))
+@pytest.mark.parametrize("name, config", ALL + FTRL, ids=ids(ALL + FTRL))
 def test_legacy_rule(name, config, sparse):
     same_bits(LEGACY, name, config, sparse=sparse)
 

@@ -84,7 +84,7 @@ struct OptimizerState {
   std::optional<FileArray> iterations_array, learning_rate;
   // weight array's `source` -> slot name ("momentum", "velocity", ...) -> array
   std::map<std::string, std::map<std::string, FileArray>> slots;
-  std::map<std::string, FileArray> scalars;  // Nadam's u_product, ...
+  std::map<std::string, FileArray> scalars;  // one for all weights, by Keras 3's name: Nadam's "u_product"
   std::vector<FileArray> all;                // every array, in the file's order
 };
 

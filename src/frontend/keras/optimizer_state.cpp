@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "frontend/keras/canonical.h"
@@ -22,22 +23,26 @@ bool on(const json& config, const char* key) {
   return it->is_boolean() ? it->get<bool>() : it->is_number() && it->get<double>() != 0;
 }
 
+// The optimizers whose layouts this file knows.
+bool is_known(const std::string& optimizer) {
+  static const std::set<std::string> names{"Adadelta", "Adagrad", "Adam", "AdamW",   "Adamax",
+                                           "Ftrl",     "Lion",    "Nadam", "RMSprop", "SGD"};
+  return names.contains(optimizer);
+}
+
 // The runs of Keras 3 and of tf_keras 2.11 and later.
 Runs runs_of(const std::string& optimizer, const json& config) {
   Runs runs;
   if (on(config, "use_ema")) runs.push_back({"average"});
   if (on(config, "gradient_accumulation_steps")) runs.push_back({"gradient_accumulator"});
   auto add = [&](Run run) { runs.push_back(std::move(run)); };
-  if (optimizer == "Adam" || optimizer == "AdamW" || optimizer == "Nadam" || optimizer == "Lamb" ||
-      optimizer == "ScheduleFreeAdamW")
-    add({"momentum", "velocity"});
+  if (optimizer == "Adam" || optimizer == "AdamW" || optimizer == "Nadam") add({"momentum", "velocity"});
   if ((optimizer == "Adam" || optimizer == "AdamW") && on(config, "amsgrad")) add({"velocity_hat"});
   if (optimizer == "Adamax") add({"momentum", "norm"});
   if (optimizer == "Adagrad") add({"accumulator"});
   if (optimizer == "Adadelta") add({"accumulated_grad", "accumulated_delta_var"});
-  if (optimizer == "Adafactor") add({"r", "c", "velocity"});
   if (optimizer == "Ftrl") add({"accumulator", "linear"});
-  if (optimizer == "Lion" || optimizer == "Muon") add({"momentum"});
+  if (optimizer == "Lion") add({"momentum"});
   // tf_keras keeps SGD's momentum even where it is 0.
   if (optimizer == "SGD" && (on(config, "momentum") || config.value("rules", "") == "tf_keras")) add({"momentum"});
   if (optimizer == "RMSprop") {
@@ -67,15 +72,6 @@ Runs interleaved(const Runs& runs) {
   return all.empty() ? Runs{} : Runs{all};
 }
 
-// Adafactor keeps row and column means for matrices only; every other slot is like its variable.
-std::optional<Dims> slot_dims(const std::string& slot, const Dims& weight) {
-  if (slot != "r" && slot != "c") return weight;
-  if (weight.size() < 2) return std::nullopt;
-  Dims dims(weight.begin(), weight.end());
-  dims.erase(dims.end() - (slot == "r" ? 1 : 2));
-  return dims;
-}
-
 using Slots = std::map<std::string, std::map<std::string, FileArray>>;
 
 std::optional<Slots> try_layout(const std::vector<FileArray>& arrays, const std::vector<TrainableWeight>& weights,
@@ -85,9 +81,7 @@ std::optional<Slots> try_layout(const std::vector<FileArray>& arrays, const std:
   for (const Run& run : runs)
     for (size_t w : order)
       for (const std::string& slot : run) {
-        const auto dims = slot_dims(slot, weights[w].dims);
-        if (!dims) continue;
-        if (next >= arrays.size() || arrays[next].array.shape() != *dims) return std::nullopt;
+        if (next >= arrays.size() || arrays[next].array.shape() != weights[w].dims) return std::nullopt;
         slots[weights[w].source][slot] = arrays[next++];
       }
   // Keras 2.1 to 2.3 write a placeholder of one zero per variable where Adam has no amsgrad.
@@ -138,7 +132,7 @@ std::optional<Slots> by_name(const std::vector<FileArray>& arrays, const std::ve
     const TrainableWeight* best = nullptr;
     for (const TrainableWeight& w : weights)
       if (!w.name.empty() && plain(a.name).find(plain(w.name)) != std::string::npos &&
-          slot_dims(slot, w.dims) == a.array.shape() && (!best || w.name.size() > best->name.size()))
+          w.dims == a.array.shape() && (!best || w.name.size() > best->name.size()))
         best = &w;
     if (!best || slot.empty()) continue;
     found += slots[best->source].emplace(slot, a).second;
@@ -155,24 +149,36 @@ std::vector<size_t> sorted_order(const std::vector<TrainableWeight>& weights) {
   return order;
 }
 
-// Step counter, learning rate and other scalars, which all versions write among the slots.
-std::vector<FileArray> take_scalars(OptimizerState& state, const json& config, bool keras3) {
-  std::vector<FileArray> rest;
-  for (const FileArray& a : state.all) {
-    const bool whole = is_integral(a.array.dtype());
-    if (!a.array.shape().empty()) {
-      rest.push_back(a);
-    } else if (!state.iterations_array && (whole || rest.empty())) {
-      state.iterations_array = a;
-      state.iterations = a.array.to_int64().at(0);
-    } else if (keras3 && !state.learning_rate && !whole && config.contains("learning_rate") &&
-               !config.at("learning_rate").is_object() && rest.empty()) {
-      state.learning_rate = a;
-    } else {
-      state.scalars[a.name.empty() ? fmt::format("scalar_{}", state.scalars.size()) : a.name] = a;
-    }
+// Takes the step counter and the learning rate, which all versions write before the slots; the rest in the file's order.
+std::vector<FileArray> take_counters(OptimizerState& state, const json& config, bool keras3) {
+  std::vector<FileArray> rest = state.all;
+  auto scalar = [](const FileArray& a) { return a.array.shape().empty(); };
+  auto counter = std::find_if(rest.begin(), rest.end(),
+                              [&](const FileArray& a) { return scalar(a) && is_integral(a.array.dtype()); });
+  // Keras 1.1 counts in float32.
+  if (counter == rest.end() && !rest.empty() && scalar(rest.front())) counter = rest.begin();
+  if (counter == rest.end()) return rest;
+  state.iterations_array = *counter;
+  state.iterations = counter->array.to_int64().at(0);
+  counter = rest.erase(counter);
+  const bool has_rate = keras3 && config.contains("learning_rate") && !config.at("learning_rate").is_object();
+  if (has_rate && counter != rest.end() && scalar(*counter)) {
+    state.learning_rate = *counter;
+    rest.erase(counter);
   }
   return rest;
+}
+
+// The one scalar that an optimizer keeps for all variables together; empty for most. Keras 3 saves Nadam's after the
+// slots, without a name; OptimizerV2 ("momentum_cache") and Keras 2.3 ("m_schedule") before them; tf_keras not at all.
+std::string shared_scalar(const std::string& optimizer) { return optimizer == "Nadam" ? "u_product" : ""; }
+
+std::string listed(const std::vector<FileArray>& arrays) {
+  std::string out;
+  for (size_t i = 0; i < arrays.size() && i < 8; ++i)
+    out += fmt::format("{}{} {}", i ? ", " : "", arrays[i].name.empty() ? arrays[i].source : arrays[i].name,
+                       to_string(arrays[i].array.shape()));
+  return arrays.size() > 8 ? out + ", ..." : out;
 }
 
 bool sorts_by_name(const std::string& version) {
@@ -191,8 +197,9 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
     optimizer = optimizer.at("config").at("inner_optimizer");
   const std::string name = optimizer.at("class_name");
   const json& config = optimizer.at("config");
-  const std::vector<FileArray> arrays = take_scalars(state, config, file.keras3);
+  std::vector<FileArray> arrays = take_counters(state, config, file.keras3);
   if (arrays.empty()) return;  // compiled, never trained
+  if (!is_known(name)) return;  // refused by name where it is to be used
   Runs runs = runs_of(name, config);
   if (runs.empty()) runs = {{"momentum"}};  // SGD without momentum has slots in some versions
   const std::string rules = config.value("rules", std::string("keras3"));
@@ -203,12 +210,26 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
   std::iota(model_order.begin(), model_order.end(), 0);
   std::vector<std::vector<size_t>> orders{model_order};
   if (groups_first) orders.insert(sorts_by_name(file.version) ? orders.begin() : orders.end(), sorted_order(trainable));
-  for (const auto& order : orders)
-    for (const Runs& layout : layouts)
-      if (auto slots = try_layout(arrays, trainable, order, layout)) {
-        state.slots = std::move(*slots);
-        return;
-      }
+  const auto fit = [&](const std::vector<FileArray>& slots_only) {
+    for (const auto& order : orders)
+      for (const Runs& layout : layouts)
+        if (auto slots = try_layout(slots_only, trainable, order, layout)) {
+          state.slots = std::move(*slots);
+          return true;
+        }
+    return false;
+  };
+  if (const std::string shared = shared_scalar(name); !shared.empty()) {
+    for (const size_t at : {arrays.size() - 1, size_t{0}}) {
+      if (!arrays[at].array.shape().empty()) continue;
+      std::vector<FileArray> slots_only = arrays;
+      slots_only.erase(slots_only.begin() + static_cast<long>(at));
+      if (!slots_only.empty() && !fit(slots_only)) continue;
+      state.scalars[shared] = arrays[at];
+      return;
+    }
+  }
+  if (fit(arrays)) return;
   if (auto slots = by_name(arrays, trainable, runs)) {
     state.slots = std::move(*slots);
     return;
@@ -216,8 +237,8 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
   throw Error(
       ErrorKind::Mismatch, file.path,
       fmt::format("the optimizer's {} arrays do not fit {} and the model's {} trainable weights in any layout that "
-                  "Keras wrote.",
-                  arrays.size(), name, trainable.size()),
+                  "Keras wrote: {}.",
+                  arrays.size(), name, trainable.size(), listed(arrays)),
       "Was the list of trainable layers changed after training? Compile the model again in Keras and save it, to "
       "start with a fresh optimizer.");
 }

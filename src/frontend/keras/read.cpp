@@ -1,7 +1,9 @@
 // Opens .keras (zip) and .h5 files; see model.h.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
 #include "formats/zip.h"
@@ -23,14 +25,46 @@ std::string text_of(const ZipFile& zip, const char* member) {
 // are opened without.
 constexpr uint64_t kVerified = uint64_t{64} << 20;
 
-void find_floatx(File& file, const Model& model) {
+void count_policies(const Model& model, std::map<std::string, int>& layers, std::map<std::string, int>& inputs) {
   for (const SourceLayer& layer : model.layers) {
-    if (layer.model) find_floatx(file, *layer.model);
-    if (!file.floatx.empty()) return;
-    if (layer.class_name == "InputLayer" || !layer.config.contains("dtype")) continue;
-    const std::string dtype = layer.config.at("dtype");
-    file.floatx = dtype.starts_with("mixed_") ? "float32" : dtype;
+    if (layer.model) count_policies(*layer.model, layers, inputs);
+    // Operations have no dtype of their own; a model's is about none of its layers.
+    if (layer.model || layer.class_name.starts_with("ops.")) continue;
+    auto dtype = layer.config.find("dtype");
+    if (dtype == layer.config.end() || !dtype->is_string()) continue;
+    const std::string policy = *dtype;
+    const std::string name = policy.starts_with("mixed_") ? "float32" : policy;
+    const auto parsed = parse_dtype(name);
+    if (!parsed || !is_floating(*parsed)) continue;  // indices as input
+    ++(layer.class_name == "InputLayer" ? inputs : layers)[name];
   }
+}
+
+std::string most_frequent(const std::map<std::string, int>& counts) {
+  auto best = std::max_element(counts.begin(), counts.end(),
+                               [](const auto& a, const auto& b) { return a.second < b.second; });
+  return best == counts.end() ? "" : best->first;
+}
+
+// No file says what floatx was. Keras 3's learning rate is a variable of that dtype; else most layers have it, and
+// where no layer has a dtype, the inputs.
+void find_floatx(File& file) {
+  if (file.keras3 && file.optimizer && file.optimizer->all.size() > 1 && file.compile.is_object() &&
+      file.compile.at("optimizer").is_object()) {
+    json config = file.compile.at("optimizer").value("config", json::object());
+    if (config.contains("inner_optimizer")) config = config.at("inner_optimizer").value("config", json::object());
+    const Array& rate = file.optimizer->all[1].array;
+    if (config.contains("learning_rate") && config.at("learning_rate").is_number() && rate.shape().empty() &&
+        is_floating(rate.dtype())) {
+      file.floatx = to_string(rate.dtype());
+      return;
+    }
+  }
+  std::map<std::string, int> layers, inputs;
+  count_policies(file.model, layers, inputs);
+  file.floatx = most_frequent(layers);
+  if (file.floatx.empty()) file.floatx = most_frequent(inputs);
+  if (file.floatx.empty()) file.floatx = "float32";
 }
 
 // `from` becomes `to` in this config and in those of the layers inside it.
@@ -59,8 +93,6 @@ void replace_policies(Model& model, const std::string& from, const std::string& 
 void finish(File& file, const json& compile, const WrittenBy& by) {
   file.version = by.version;
   file.keras3 = by.keras3();
-  find_floatx(file, file.model);
-  if (!parse_dtype(file.floatx)) file.floatx = "float32";
   if (compile.is_object() && !compile.empty()) file.compile = canonical_compile(compile, file.model, by);
 }
 
@@ -99,6 +131,7 @@ File read_zip(const std::string& path) {
       file.optimizer->all = std::move(arrays);
     }
   }
+  find_floatx(file);
   return file;
 }
 
@@ -130,6 +163,7 @@ File read_h5(const std::string& path) {
     std::vector<FileArray> arrays = read_listed(h5, "/optimizer_weights");
     if (!arrays.empty()) file.optimizer = state_of(std::move(arrays));
   }
+  find_floatx(file);
   return file;
 }
 

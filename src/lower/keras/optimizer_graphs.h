@@ -30,6 +30,10 @@ class Optimizer {
   };
   const std::vector<Slot>& rule_slots() const { return rule_slots_; }
   const std::vector<Slot>& scalars() const { return scalars_; }
+  // OptimizerRule::scalar_after, where `batches` batches were seen.
+  double scalar_after(const std::string& name, int64_t batches, size_t variables) const {
+    return rule_->scalar_after(name, batches / accumulation_, variables);
+  }
   bool keeps_average() const { return ema_; }             // slot "average" besides
   bool average_starts_as_variable() const;                // Keras 2: the moving average starts as a copy
   int64_t accumulation() const { return accumulation_; }  // > 1: slot "gradient_accumulator" besides

@@ -1,5 +1,7 @@
 #include "lower/keras/optimizer_rule.h"
 
+#include "base/error.h"
+
 namespace midstream::keras {
 
 Era era_of(const json& config) {
@@ -8,6 +10,10 @@ Era era_of(const json& config) {
   if (rules == "tf_keras") return Era::Keras2;
   if (rules == "optimizer_v2" || rules == "keras2") return Era::Legacy;
   throw Error(ErrorKind::Internal, "optimizer", "has the unknown rules '" + rules + "'.");
+}
+
+double OptimizerRule::scalar_after(const std::string& name, int64_t, size_t) const {
+  throw Error(ErrorKind::Internal, "optimizer/" + name, "does not follow from the number of steps.");
 }
 
 OptimizerRule::Prepared OptimizerRule::prepare(Builder& b, Value learning_rate, Value, const Values&,

@@ -164,15 +164,15 @@ class Adadelta final : public OptimizerRule {
 class Ftrl final : public OptimizerRule {
  public:
   explicit Ftrl(const json& config)
-      : power(-number(config, "learning_rate_power", -0.5)),
-        initial(through_float32(number(config, "initial_accumulator_value", 0.1))),
-        l1(number(config, "l1_regularization_strength", 0.0)),
-        l2(number(config, "l2_regularization_strength", 0.0)),
-        shrinkage(number(config, "l2_shrinkage_regularization_strength", 0.0)),
-        beta(number(config, "beta", 0.0)) {
+      : legacy(era_of(config) == Era::Legacy),
+        power(-hyper(config, "learning_rate_power", -0.5)),
+        initial(legacy ? number(config, "initial_accumulator_value", 0.1)
+                       : through_float32(number(config, "initial_accumulator_value", 0.1))),
+        l1(hyper(config, "l1_regularization_strength", 0.0)),
+        l2(hyper(config, "l2_regularization_strength", 0.0)),
+        shrinkage(hyper(config, "l2_shrinkage_regularization_strength", 0.0)),
+        beta(hyper(config, "beta", 0.0)) {
     merged_gradients = era_of(config) != Era::Keras3;
-    if (era_of(config) == Era::Legacy)
-      throw Error(ErrorKind::Unsupported, "optimizer", "Ftrl of Keras before 2.11 has no lowering yet.");
   }
   std::vector<SlotSpec> slots() const override { return {{"accumulator", initial}, {"linear"}}; }
 
@@ -186,14 +186,24 @@ class Ftrl final : public OptimizerRule {
     Value l2_term = b.add(b.div(b.constant(beta, b.dtype(lr)), b.mul(lr, 2.0)), l2);
     Value quadratic = b.add(b.div(after, lr), b.mul(l2_term, 2.0));
     Value clipped = b.clamp(linear, -l1, l1);
-    return {b.div(b.sub(clipped, linear), quadratic), {sum, linear}};
+    Value moved = b.div(b.sub(clipped, linear), quadratic);
+    if (!legacy) return {moved, {sum, linear}};
+    // SparseApplyFtrl: rows that no index names stay as they are.
+    return {only_hit_rows(b, gradient, moved, variable),
+            {only_hit_rows(b, gradient, sum, s[0]), only_hit_rows(b, gradient, linear, s[1])}};
   }
 
  private:
+  // Hyperparameters of legacy optimizers are float32 variables.
+  double hyper(const json& config, const char* key, double otherwise) const {
+    const double v = number(config, key, otherwise);
+    return legacy ? through_float32(v) : v;
+  }
   Value root(Builder& b, Value v) const {
     if (power == 0.5) return exact_sqrt(b, v);
     return b.call("aten::pow.Tensor_Scalar", {{"self", v}, {"exponent", power}});
   }
+  const bool legacy;
   const double power, initial, l1, l2, shrinkage, beta;
 };
 

@@ -82,6 +82,8 @@ class OptimizerRule {
   virtual std::vector<SlotSpec> slots() const = 0;
   // 0-d values that all variables share and that change from step to step (Nadam's product), with their initial value.
   virtual std::vector<SlotSpec> scalars() const { return {}; }
+  // The value of scalar `name` after `updates` updates of `variables` variables, for files that do not hold it.
+  virtual double scalar_after(const std::string& name, int64_t updates, size_t variables) const;
   // 0-d values, functions of the step and the learning rate, that all variables use: Adam's bias corrections. Computed
   // once per step. `step` counts from 0; `scalars` are the values before the step.
   struct Prepared {
