@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/dialect.h"
@@ -114,7 +115,11 @@ json inspect_tensorflow(const std::string& path) {
   return out;
 }
 
-std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+// Names come from the file: nothing in them may act on the terminal.
+std::string text_of(const json& value) {
+  return printable(value.is_string() ? value.get<std::string>()
+                                     : value.dump(-1, ' ', false, json::error_handler_t::replace));
+}
 
 void print_ports(const char* title, const json& list) {
   for (const json& p : list)
@@ -123,7 +128,7 @@ void print_ports(const char* title, const json& list) {
 
 void print_signatures(const json& signatures) {
   for (const auto& [name, ports] : signatures.items()) {
-    fmt::print("  signature  {}\n", name);
+    fmt::print("  signature  {}\n", printable(name));
     print_ports("  takes", ports["inputs"]);
     print_ports("  gives", ports["outputs"]);
   }
@@ -170,7 +175,7 @@ void print_text(const json& j) {
     fmt::print("  optimizer  none: the model was saved without compile()\n");
   }
   for (const json& missing : j.value("unsupported", json::array())) {
-    fmt::print("  unsupported {}  at {}\n", text_of(missing["op"]), missing["at"].dump());
+    fmt::print("  unsupported {}  at {}\n", text_of(missing["op"]), text_of(missing["at"]));
   }
 }
 
@@ -186,7 +191,7 @@ Command add_inspect(CLI::App& app) {
     refuse_other_kinds(*path);
     json found = is_keras_file(*path) ? inspect_keras(*path) : inspect_tensorflow(*path);
     if (*as_json)
-      fmt::print("{}\n", found.dump(2));
+      fmt::print("{}\n", found.dump(2, ' ', true, json::error_handler_t::replace));
     else
       print_text(found);
     return kDone;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "data/inputs.h"
 #include "formats/npz.h"
@@ -47,7 +48,7 @@ Command add_predict(CLI::App& app) {
     }
     write_npz(o->output, arrays);
     for (const auto& [name, array] : arrays)
-      fmt::print("{}  {} {}\n", name, to_string(array.dtype()), to_string(array.shape()));
+      fmt::print("{}  {} {}\n", printable(name), to_string(array.dtype()), to_string(array.shape()));
     return kDone;
   };
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "data/npz.h"
 #include "formats/mapped_file.h"
@@ -41,7 +42,7 @@ void write_history(const std::string& path, const History& history) {
 
 std::string line_of(const Logs& logs) {
   std::string text;
-  for (const auto& [name, value] : logs) text += fmt::format("  {} {:.6g}", name, value);
+  for (const auto& [name, value] : logs) text += fmt::format("  {} {:.6g}", printable(name), value);
   return text;
 }
 

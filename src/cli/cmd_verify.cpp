@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/oracle_script.h"
 #include "formats/npz.h"
@@ -24,14 +25,15 @@ using nlohmann::json;
 
 struct Options {
   std::string file, data, reference, oracle, trace;
-  bool as_json = false;
+  bool as_json = false, trust = false;
 };
 
 std::string trace_by_oracle(const Options& o) {
   std::string out = !o.trace.empty()
                         ? o.trace
                         : (fs::temp_directory_path() / fmt::format("midstream-trace-{}.npz", ::getpid())).string();
-  std::vector<std::string> words{o.oracle, "-c", kOracleScript, o.file, out, o.data.empty() ? "-" : o.data};
+  std::vector<std::string> words{
+      o.oracle, "-c", kOracleScript, o.file, out, o.data.empty() ? "-" : o.data, o.trust ? "trust" : "safe"};
   std::vector<char*> argv;
   for (std::string& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);
@@ -40,7 +42,8 @@ std::string trace_by_oracle(const Options& o) {
   if (::posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0 ||
       ::waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
     throw Error(ErrorKind::Usage, o.oracle, "could not run the model with TensorFlow.",
-                "--oracle wants a Python that has TensorFlow and can load the file.");
+                "--oracle wants a Python that has TensorFlow and can load the file. A file with a Lambda layer holds "
+                "code, which runs with --trust alone.");
   return out;
 }
 
@@ -65,13 +68,14 @@ int verify(const Options& o) {
     json out{{"file", o.file}, {"same", first == nullptr}, {"rows", json::array()}};
     for (const parity::Row& r : rows)
       out["rows"].push_back({{"what", r.what}, {"mode", r.mode}, {"error", r.error}, {"bound", r.bound}});
-    fmt::print("{}\n", out.dump(2));
+    fmt::print("{}\n", out.dump(2, ' ', true, json::error_handler_t::replace));
   } else {
     for (const parity::Row& r : rows)
-      fmt::print("  {:<9} {:<48} {:9.2e} {}\n", r.mode, r.what, r.error, r.error <= r.bound ? "" : "DIFFERENT");
+      fmt::print("  {:<9} {:<48} {:9.2e} {}\n", r.mode, printable(r.what), r.error,
+                 r.error <= r.bound ? "" : "DIFFERENT");
     if (first)
-      fmt::print("{}: different, first at {} ({}): {:.2e}, at most {:.2e} is rounding\n", o.file, first->what,
-                 first->mode, first->error, first->bound);
+      fmt::print("{}: different, first at {} ({}): {:.2e}, at most {:.2e} is rounding\n", o.file,
+                 printable(first->what), first->mode, first->error, first->bound);
     else
       fmt::print("{}: the same model in outputs and gradients ({} comparisons)\n", o.file, rows.size());
   }
@@ -86,6 +90,7 @@ Command add_verify(CLI::App& app) {
   sub->add_option("FILE", o->file, "A .keras or .h5 file")->required();
   sub->add_option("--data", o->data, ".npz with inputs; random ones otherwise");
   sub->add_option("--oracle", o->oracle, "A Python that has TensorFlow");
+  sub->add_flag("--trust", o->trust, "Let the oracle run code that the file holds (Lambda layers)")->needs("--oracle");
   sub->add_option("--save-trace", o->trace, "Keep what the oracle computed, as .npz")->needs("--oracle");
   sub->add_option("--reference", o->reference, "A trace that was kept: no TensorFlow is needed then")
       ->excludes("--oracle");

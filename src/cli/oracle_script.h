@@ -13,16 +13,22 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 import numpy as np
 import tensorflow as tf
-path, out, data = sys.argv[1:4]
+path, out, data, trust = sys.argv[1:5]
+safe = trust != "trust"
 
 def load():
+    # The scope as well: for .h5 files the argument alone does not stop a Lambda's code in every version.
     import keras
+    from keras.src.saving import serialization_lib as keras3_scope
     try:
-        return keras.models.load_model(path, safe_mode=False)
+        with keras3_scope.SafeModeScope(safe):
+            return keras.models.load_model(path, safe_mode=safe)
     except Exception as first:
         try:
             import tf_keras
-            return tf_keras.models.load_model(path)
+            from tf_keras.src.saving import serialization_lib as keras2_scope
+            with keras2_scope.SafeModeScope(safe):
+                return tf_keras.models.load_model(path, safe_mode=safe)
         except Exception:
             raise first
 

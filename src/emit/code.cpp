@@ -26,18 +26,6 @@ std::string to_python(const Literal& literal) {
   return text + (list.size() == 1 ? ",)" : ")");
 }
 
-std::string python_string(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n')
-      out += "\\n";
-    else
-      out += c;
-  }
-  return out + "\"";
-}
-
 Expr& Expr::text(std::string t) {
   if (t.empty()) return *this;
   if (!pieces.empty() && pieces.back().kind == Piece::Kind::Text) {

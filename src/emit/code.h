@@ -38,7 +38,6 @@ enum Precedence {
 using Literal = std::variant<bool, int64_t, double, std::vector<int64_t>>;
 std::string to_python(const Literal& literal);
 std::string to_python(double number);
-std::string python_string(const std::string& text);
 
 struct Piece {
   enum class Kind { Text, Operand, Literal };

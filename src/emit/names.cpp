@@ -96,7 +96,9 @@ std::string class_name(const std::string& name) {
     out += word;
   }
   if (out.empty() || isdigit(static_cast<unsigned char>(out[0]))) out = "Model" + out;
-  return out == "None" || out == "True" || out == "False" || out == "Tensor" || out == "F" ? out + "Module" : out;
+  return out == "None" || out == "True" || out == "False" || out == "Tensor" || out == "F" || out == "Path"
+             ? out + "Module"
+             : out;
 }
 
 std::string unique(const std::string& name, std::set<std::string>& taken) {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "emit/print_table.h"
+#include "emit/python_text.h"
 
 namespace midstream::emit {
 

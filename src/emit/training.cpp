@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "emit/code.h"
+#include "emit/python_text.h"
 #include "emit/training_table.h"
 
 namespace midstream {
@@ -33,8 +34,8 @@ std::string rate_of(const json& config, Pieces& out) {
       out.scheduled = true;
       return *text;
     }
-    out.differences.push_back(
-        fmt::format("The learning rate schedule {} has no spelling here: the rate below is a guess.", name));
+    out.differences.push_back(fmt::format(
+        "The learning rate schedule {} has no spelling here: the rate below is a guess.", emit::python_prose(name)));
   }
   return "0.001";
 }
@@ -68,7 +69,8 @@ Pieces pieces_of(const EmittedModule& module, const json& compile, const std::ve
       out.losses.push_back(*text);
     else {
       out.losses.emplace_back();
-      out.differences.push_back(fmt::format("The loss {} has no plain spelling in torch: write it in `loss`.", name));
+      out.differences.push_back(
+          fmt::format("The loss {} has no plain spelling in torch: write it in `loss`.", emit::python_prose(name)));
     }
   }
   return out;
@@ -100,7 +102,7 @@ std::string optimizer_function(const Pieces& p) {
   if (!p.optimizer) {
     const std::string name = p.optimizer_name.empty() ? "the model was never compiled: choose an optimizer"
                                                       : "torch.optim has no " + p.optimizer_name;
-    return out + fmt::format("    raise NotImplementedError(\"{}\")\n", name);
+    return out + fmt::format("    raise NotImplementedError({})\n", emit::python_string(name));
   }
   out += "    \"\"\"The optimizer, with the state that Keras left in it.\"\"\"\n";
   out += "    slots = load_file(state) if state is not None and state.exists() else {}\n";
@@ -196,7 +198,8 @@ std::string emit_readme(const EmittedModule& module, const EmitOptions& options,
       "# {}\n\nConverted from {} by midstream. Nothing but torch and safetensors is needed.\n\n", module.class_name,
       options.source_file.empty()
           ? "a TensorFlow model"
-          : "`" + options.source_file + "`" + (options.written_by.empty() ? "" : " (" + options.written_by + ")"));
+          : "`" + emit::python_prose(options.source_file) + "`" +
+                (options.written_by.empty() ? "" : " (" + emit::python_prose(options.written_by) + ")"));
   out +=
       "| file | what it is |\n|---|---|\n| `model.py` | the model as a `torch.nn.Module` |\n| `weights.safetensors` | "
       "its weights |\n";

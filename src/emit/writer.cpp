@@ -8,6 +8,7 @@
 #include "emit/body.h"
 #include "emit/names.h"
 #include "emit/print_table.h"
+#include "emit/python_text.h"
 #include "emit/render.h"
 
 namespace midstream::emit {
@@ -110,10 +111,10 @@ std::vector<std::string> Writer::input_names(const Class& c, const Module& insta
 
 std::string Writer::class_doc(const Class& c) const {
   if (c.kind == "model") {
-    const std::string from = options_.source_file.empty() ? "" : " of " + options_.source_file;
+    const std::string from = options_.source_file.empty() ? "" : " of " + python_prose(options_.source_file);
     return fmt::format("The model{}.", from);
   }
-  if (c.kind == "scope") return fmt::format("The part '{}' of the model.", c.path);
+  if (c.kind == "scope") return fmt::format("The part '{}' of the model.", python_prose(c.path));
   if (c.kind == "layer" && !c.op.empty())
     return fmt::format("{}, as {} computes it.", c.name,
                        c.op.substr(0, c.op.find('.')) == "keras" ? "Keras" : "the source");
@@ -153,7 +154,7 @@ void Writer::write_forward(const Class& c, const Module& instance) {
     const std::string shape = shape_text(p_, c, i, true);
     if (shape.empty()) continue;
     results += (results.empty() ? "" : ", ");
-    if (c.kind == "model" && instance.outputs.size() > 1) results += p_.graph->outputs[i].name + " ";
+    if (c.kind == "model" && instance.outputs.size() > 1) results += python_prose(p_.graph->outputs[i].name) + " ";
     results += shape;
   }
   put(fmt::format("def forward(self{}) -> {}:", parameters, returns), 4);
@@ -193,8 +194,8 @@ void Writer::write_load() {
 
 void Writer::header(const std::string& body) {
   std::string top = "\"\"\"" + model().name;
-  if (!options_.source_file.empty()) top += ", converted from " + options_.source_file;
-  if (!options_.written_by.empty()) top += " (" + options_.written_by + ")";
+  if (!options_.source_file.empty()) top += ", converted from " + python_prose(options_.source_file);
+  if (!options_.written_by.empty()) top += " (" + python_prose(options_.written_by) + ")";
   line(top + " by midstream.");
   line();
   line("Needs torch and safetensors. `load()` gives the model with the weights of weights.safetensors.");

@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "formats/checks.h"
 #include "formats/little_endian.h"
 #include "formats/npy_header.h"
-#include "formats/utf8.h"
 
 namespace midstream {
 namespace {

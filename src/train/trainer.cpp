@@ -110,9 +110,10 @@ void Trainer::restore_optimizer() {
         add(std::move(v), held->second, floatx_of(*file_));
       } else if (state.iterations.value_or(0) > 0) {
         v.dtype = floatx_of(*file_);
-        v.initial = cast(Array::of<double>(DType::Float64, {}, {optimizer->scalar_after(
-                                               slot.name, *state.iterations, lowered_.trainable.size())}),
-                         v.dtype);
+        v.initial =
+            cast(Array::of<double>(DType::Float64, {},
+                                   {optimizer->scalar_after(slot.name, *state.iterations, lowered_.trainable.size())}),
+                 v.dtype);
         if (!table.find(v.name)) table.add(std::move(v));
       }
     }

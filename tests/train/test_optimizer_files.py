@@ -36,9 +36,7 @@ CASES = (
     + [(tf_keras, ending, *option) for ending in (".keras", ".h5") for option in OPTIONS]
     + [("legacy", ".h5", name, {}) for name in LEGACY]
 )
-IDS = [
-    f"{m if isinstance(m, str) else m.__name__}{e}-{n}{''.join('-' + k for k in o)}" for m, e, n, o in CASES
-]
+IDS = [f"{m if isinstance(m, str) else m.__name__}{e}-{n}{''.join('-' + k for k in o)}" for m, e, n, o in CASES]
 # tf_keras saves no product for Nadam; midstream restores what the run would have had. After so many steps it is zero
 # beside one, as exactly as float64 can say, so that the number of multiplications a step no longer shows.
 STEPS_OF_NADAM = 24

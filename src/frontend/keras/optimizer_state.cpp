@@ -25,7 +25,7 @@ bool on(const json& config, const char* key) {
 
 // The optimizers whose layouts this file knows.
 bool is_known(const std::string& optimizer) {
-  static const std::set<std::string> names{"Adadelta", "Adagrad", "Adam", "AdamW",   "Adamax",
+  static const std::set<std::string> names{"Adadelta", "Adagrad", "Adam",  "AdamW",   "Adamax",
                                            "Ftrl",     "Lion",    "Nadam", "RMSprop", "SGD"};
   return names.contains(optimizer);
 }
@@ -131,8 +131,8 @@ std::optional<Slots> by_name(const std::vector<FileArray>& arrays, const std::ve
     const std::string slot = slot_of_name(a.name, runs);
     const TrainableWeight* best = nullptr;
     for (const TrainableWeight& w : weights)
-      if (!w.name.empty() && plain(a.name).find(plain(w.name)) != std::string::npos &&
-          w.dims == a.array.shape() && (!best || w.name.size() > best->name.size()))
+      if (!w.name.empty() && plain(a.name).find(plain(w.name)) != std::string::npos && w.dims == a.array.shape() &&
+          (!best || w.name.size() > best->name.size()))
         best = &w;
     if (!best || slot.empty()) continue;
     found += slots[best->source].emplace(slot, a).second;
@@ -149,7 +149,8 @@ std::vector<size_t> sorted_order(const std::vector<TrainableWeight>& weights) {
   return order;
 }
 
-// Takes the step counter and the learning rate, which all versions write before the slots; the rest in the file's order.
+// Takes the step counter and the learning rate, which all versions write before the slots; the rest in the file's
+// order.
 std::vector<FileArray> take_counters(OptimizerState& state, const json& config, bool keras3) {
   std::vector<FileArray> rest = state.all;
   auto scalar = [](const FileArray& a) { return a.array.shape().empty(); };
@@ -198,7 +199,7 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
   const std::string name = optimizer.at("class_name");
   const json& config = optimizer.at("config");
   std::vector<FileArray> arrays = take_counters(state, config, file.keras3);
-  if (arrays.empty()) return;  // compiled, never trained
+  if (arrays.empty()) return;   // compiled, never trained
   if (!is_known(name)) return;  // refused by name where it is to be used
   Runs runs = runs_of(name, config);
   if (runs.empty()) runs = {{"momentum"}};  // SGD without momentum has slots in some versions

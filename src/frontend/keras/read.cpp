@@ -41,8 +41,8 @@ void count_policies(const Model& model, std::map<std::string, int>& layers, std:
 }
 
 std::string most_frequent(const std::map<std::string, int>& counts) {
-  auto best = std::max_element(counts.begin(), counts.end(),
-                               [](const auto& a, const auto& b) { return a.second < b.second; });
+  auto best =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return best == counts.end() ? "" : best->first;
 }
 

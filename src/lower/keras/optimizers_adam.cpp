@@ -1,10 +1,9 @@
 // Adam and its relatives. Order and rounding of every operation are Keras': in float64 the results agree to the last
 // bit. Per-occurrence gradients: Keras 3 squares (or takes the absolute value of) every occurrence by itself and sums
 // then; Keras 2 sums first, and decays the moments in a step of its own.
-#include "lower/keras/optimizer_rule.h"
-
 #include <cmath>
 
+#include "lower/keras/optimizer_rule.h"
 #include "lower/math/elementwise.h"
 #include "lower/registry.h"
 
@@ -133,9 +132,9 @@ class Nadam final : public AdamFamily {
   std::vector<SlotSpec> slots() const override { return {{"momentum"}, {"velocity"}}; }
   std::vector<SlotSpec> scalars() const override { return {{"u_product", 1.0}}; }
 
-  // Keras up to 2.2 multiplies once a step. tf_keras (2.11 and later) means to, but in a compiled step, fit's default, it
-  // counts its multiplications while TensorFlow traces, and TensorFlow traces the step twice: with n variables, the one
-  // at position i multiplies at every step t (from 0) except t = n - 1 + i, so n times a step.
+  // Keras up to 2.2 multiplies once a step. tf_keras (2.11 and later) means to, but in a compiled step, fit's default,
+  // it counts its multiplications while TensorFlow traces, and TensorFlow traces the step twice: with n variables, the
+  // one at position i multiplies at every step t (from 0) except t = n - 1 + i, so n times a step.
   double scalar_after(const std::string&, int64_t updates, size_t variables) const override {
     const double beta = through_float32(beta_1), decay = through_float32(0.96);
     const double unit = era == Era::Legacy ? schedule_decay : 1.0;
@@ -143,8 +142,8 @@ class Nadam final : public AdamFamily {
     double product = 1.0;
     for (int64_t t = 0; t < updates && product > 0; ++t) {
       const int64_t times = era == Era::Legacy ? 1 : n - (t >= n - 1 && t < 2 * n - 1 ? 1 : 0);
-      product *= std::pow(beta * (1.0 - 0.5 * std::pow(decay, static_cast<double>(t + 1) * unit)),
-                          static_cast<double>(times));
+      product *=
+          std::pow(beta * (1.0 - 0.5 * std::pow(decay, static_cast<double>(t + 1) * unit)), static_cast<double>(times));
     }
     return product;
   }
