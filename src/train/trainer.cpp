@@ -151,7 +151,8 @@ std::vector<at::Tensor> Trainer::fit_inputs(const std::vector<at::Tensor>& x) co
     if (t.dim() == rank + 1 && t.size(-1) == 1) t = t.squeeze(-1);
     if (t.dim() == rank - 1 && type.dims.back() == 1) t = t.unsqueeze(-1);
     bool fits = t.dim() == rank;
-    for (int64_t d = 1; fits && d < rank; ++d)
+    // The batch too, where layers that keep states fix its size.
+    for (int64_t d = 0; fits && d < rank; ++d)
       fits = type.dims[static_cast<size_t>(d)] == kUnknown || type.dims[static_cast<size_t>(d)] == t.size(d);
     if (!fits)
       throw Error(

@@ -7,12 +7,11 @@ import os
 import subprocess
 import zipfile
 
+import midstream
 import numpy as np
 import pytest
 import torch
 from helpers.oracle import keras, tf, tf_keras
-
-import midstream
 
 CANARY = "MIDSTREAM_CANARY"
 RUN = f"__import__('os').environ.__setitem__('{CANARY}', 'ran')"
@@ -119,7 +118,7 @@ def test_every_string_of_a_keras_file(module, tmp_path):
 def test_the_name_of_the_file(new, tmp_path):
     nested(keras).save(tmp_path / "m.keras")
     path = tmp_path / (new.replace("/", "_").replace("\x00", "") + ".keras")
-    os.rename(tmp_path / "m.keras", path)
+    (tmp_path / "m.keras").rename(path)
     harmless(path)
 
 

@@ -180,7 +180,22 @@ class ModelLowering {
   LayerHost& host_;
 };
 
-Dims dims_of(const SourceLayer& input) {
+// A layer that keeps states from batch to batch has one for each row; only there Keras fixes the size of a batch.
+bool has_states(const json& config) {
+  if (config.is_array()) return std::any_of(config.begin(), config.end(), [](const json& c) { return has_states(c); });
+  if (!config.is_object()) return false;
+  for (const auto& [key, value] : config.items())
+    if (key == "stateful" ? value == true : has_states(value)) return true;
+  return false;
+}
+
+bool has_states(const Model& model) {
+  return std::any_of(model.layers.begin(), model.layers.end(),
+                     [](const SourceLayer& l) { return l.model ? has_states(*l.model) : has_states(l.config); });
+}
+
+// The size of a batch that the file records (that of the first fit, or the user's batch_size) binds nobody in Keras.
+Dims dims_of(const SourceLayer& input, bool any_batch) {
   const json& shape = input.config.at("batch_shape");
   if (!shape.is_array())
     throw Error(ErrorKind::Unsupported, input.name,
@@ -189,6 +204,7 @@ Dims dims_of(const SourceLayer& input) {
   Dims dims;
   for (const json& d : shape)
     dims.push_back(d.is_number_integer() && d.get<int64_t>() >= 0 ? d.get<int64_t>() : kUnknown);
+  if (any_batch && !dims.empty()) dims[0] = kUnknown;
   return dims;
 }
 
@@ -196,6 +212,7 @@ Dims dims_of(const SourceLayer& input) {
 
 Tensors model_inputs(Builder& b, const Model& model) {
   Tensors out;
+  const bool any_batch = !has_states(model);
   for (size_t i = 0; i < model.inputs.size(); ++i) {
     const auto it = std::find_if(model.layers.begin(), model.layers.end(),
                                  [&](const SourceLayer& l) { return l.name == model.inputs[i].layer; });
@@ -206,7 +223,7 @@ Tensors model_inputs(Builder& b, const Model& model) {
     const auto dtype = parse_dtype(name);
     if (!dtype || *dtype == DType::String)
       throw Error(ErrorKind::Unsupported, it->name, fmt::format("an input of dtype '{}' cannot be a tensor.", name));
-    out.push_back({b.input(model.input_names[i], {Kind::Tensor, *dtype, dims_of(*it)}), {}});
+    out.push_back({b.input(model.input_names[i], {Kind::Tensor, *dtype, dims_of(*it, any_batch)}), {}});
   }
   return out;
 }
