@@ -64,6 +64,13 @@ struct WrittenBy {
 };
 WrittenBy written_by(const std::string& version);
 
+// The name of a class that is not Keras' own, "" for Keras' own: "package>Name", or "unregistered>Name" where its user
+// gave it no package. `object` is a serialized class, {"module", "class_name", "registered_name", ...}: its module and
+// registered name decide, never the class name alone, which a user's class may share with one of Keras'. Files of
+// before Keras 2.13 have no module; there the class name alone is known. (Functions are written by their bare name in
+// every version: a user's `relu` cannot be told from Keras', by Keras neither.)
+std::string user_class(const json& object);
+
 // --- layers
 std::string canonical_class(const json& layer, const WrittenBy& by);
 // `config` as in the file -> canonical. `where` is for messages.

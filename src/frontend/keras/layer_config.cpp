@@ -136,6 +136,7 @@ static bool is_operation(const json& layer) {
 }
 
 std::string canonical_class(const json& layer, const WrittenBy& by) {
+  if (const std::string own = user_class(layer); !own.empty()) return own;
   std::string name = layer.at("class_name").get<std::string>();
   if (by.keras3() && is_operation(layer)) return "ops." + name;
   if (name == "Model") return "Functional";

@@ -71,7 +71,6 @@ json canonical_loss(const json& given, const WrittenBy& by) {
   const json loss = canonical_object(given, by);
   if (loss.is_null()) return loss;
   std::string name = loss.is_string() ? loss.get<std::string>() : loss.value("class_name", std::string());
-  name = name.substr(name.rfind('>') + 1);
   json config = loss.is_object() && loss.value("config", json()).is_object() ? loss.at("config") : json::object();
   if (name == "LossFunctionWrapper") {  // a function in a wrapper: {"fn": "mean_squared_error"}
     const json fn = config.value("fn", json());

@@ -90,8 +90,6 @@ const std::map<std::string, std::string>& by_name() {
   return names;
 }
 
-std::string last_part(const std::string& name) { return name.substr(name.rfind('>') + 1); }
-
 }  // namespace
 
 std::string metric_class(const std::string& name) {
@@ -101,17 +99,16 @@ std::string metric_class(const std::string& name) {
 
 json canonical_metric(const json& given, const WrittenBy& by) {
   const json metric = canonical_object(given, by);
-  std::string name =
-      last_part(metric.is_string() ? metric.get<std::string>() : metric.value("class_name", std::string()));
+  std::string name = metric.is_string() ? metric.get<std::string>() : metric.value("class_name", std::string());
   json config = metric.is_object() && metric.value("config", json()).is_object() ? metric.at("config") : json::object();
   std::string printed =
       config.contains("name") && config.at("name").is_string() ? config.at("name").get<std::string>() : "";
   if (name == "MeanMetricWrapper" || name == "SumOverBatchSizeMetricWrapper") {
     const json fn = config.value("fn", json());
     if (fn.is_string())
-      name = last_part(fn);
+      name = fn;
     else if (fn.is_object())
-      name = last_part(fn.value("class_name", name));  // a loss object as metric
+      name = fn.value("class_name", name);  // a loss object as metric
   }
   config.erase("fn");
   const std::string known = metric_class(name);

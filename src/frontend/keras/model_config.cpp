@@ -199,6 +199,7 @@ SourceLayer canonical_layer(const json& layer, const WrittenBy& by) {
     const std::string registered = layer.at("registered_name");
     if (registered.find('>') != std::string::npos) out.registered_name = registered;
   }
+  if (const std::string own = user_class(layer); !own.empty()) out.registered_name = own;
   out.build_config = layer.value("build_config", json());
   const json config = layer.value("config", json::object());
   if (is_model_class(out.class_name)) {
@@ -222,6 +223,13 @@ Model canonical_model(const json& whole, const WrittenBy& by) {
                 fmt::format("'{}' is a subclassed model: the file holds its weights, but not its layers' connections.",
                             class_name),
                 "Save it as a Functional model, or export it as SavedModel, which holds a graph.");
+  // A class of the user's may compute and train in its own way: call() and train_step() are code, which no file holds.
+  if (!is_model_class(class_name))
+    throw Error(
+        ErrorKind::Unsupported, name,
+        fmt::format("'{}' is a class of your own, whose call() and train_step() are not in the file.", class_name),
+        "If it trains with the compiled loss as Keras' own models do, save the plain model: "
+        "keras.Model(model.inputs, model.outputs), compiled with the same optimizer object.");
   Model model = functional ? read_functional(config, name, by) : read_sequential(config, whole, name, by);
   if (config.is_object() && config.contains("trainable") && config.at("trainable").is_boolean())
     model.trainable = config.at("trainable");

@@ -52,15 +52,26 @@ std::pair<std::string, json> name_and_config(const json& v) {
   if (is_serialized(v)) {
     const json& config = v.contains("config") && !v.at("config").is_null() ? v.at("config") : json::object();
     if (config.is_string()) return {config.get<std::string>(), json::object()};  // a function
-    return {v.at("class_name").get<std::string>(), config};
+    const std::string own = user_class(v);
+    return {own.empty() ? v.at("class_name").get<std::string>() : own, config};
   }
   if (v.is_object() && v.contains("name")) return {v.at("name").get<std::string>(), v};
   throw Error(ErrorKind::BadFile, "config", "an object is expected, seen: " + v.dump() + ".");
 }
 
-std::string last_part(const std::string& name) { return name.substr(name.rfind('>') + 1); }
-
 }  // namespace
+
+std::string user_class(const json& object) {
+  if (!object.is_object() || !object.contains("module") || !is_serialized(object)) return {};
+  const json &module = object.at("module"), registered = object.value("registered_name", json());
+  const std::string name = object.at("class_name");
+  std::string from = module.is_string() ? module.get<std::string>() : "";
+  for (const std::string own : {"keras", "tf_keras", "tensorflow", "builtins"})
+    if (from == own || from.starts_with(own + ".")) return {};
+  if (from.empty() && !registered.is_string()) return {};
+  const std::string full = registered.is_string() ? registered.get<std::string>() : name;
+  return full.find('>') != std::string::npos ? full : "unregistered>" + full;
+}
 
 json canonical_object(const json& v, const WrittenBy& by) {
   if (v.is_array()) {
@@ -78,7 +89,8 @@ json canonical_object(const json& v, const WrittenBy& by) {
     if (class_name == "__numpy__" || class_name == "__tensor__")
       return config.is_object() ? config.value("value", json()) : config;
     if (class_name.starts_with("__")) return v;
-    return object(class_name, canonical_object(config, by));
+    const std::string own = user_class(v);
+    return object(own.empty() ? class_name : own, canonical_object(config, by));
   }
   if (v.contains("type") && v.contains("value") && v.size() == 2) return v.at("value");  // Keras 2's numpy scalars
   json out = json::object();
@@ -91,7 +103,7 @@ json canonical_activation(const json& v, const WrittenBy& by) {
   if (v.is_null()) return v;
   json a = canonical_object(v, by);
   if (a.is_string()) {
-    const std::string name = last_part(a.get<std::string>());
+    const std::string name = a;
     static const std::map<std::string, std::string> same{{"swish", "silu"}, {"hard_swish", "hard_silu"}};
     if (auto it = same.find(name); it != same.end()) return it->second;
     if (name == "hard_sigmoid" && !by.keras3()) return "hard_sigmoid_keras2";
@@ -107,7 +119,6 @@ json canonical_activation(const json& v, const WrittenBy& by) {
 json canonical_regularizer(const json& v) {
   if (v.is_null()) return v;
   auto [name, config] = name_and_config(v);
-  name = last_part(name);
   const double l1 = number_of(config, {"l1"}, 0), l2 = number_of(config, {"l2"}, 0);
   if (v.is_string()) {
     std::string lower = name;
@@ -130,7 +141,6 @@ json canonical_regularizer(const json& v) {
 json canonical_constraint(const json& v) {
   if (v.is_null()) return v;
   auto [name, config] = name_and_config(v);
-  name = last_part(name);
   static const std::map<std::string, std::string> names{
       {"max_norm", "MaxNorm"},  {"maxnorm", "MaxNorm"},         {"MaxNorm", "MaxNorm"},      {"non_neg", "NonNeg"},
       {"nonneg", "NonNeg"},     {"NonNeg", "NonNeg"},           {"unit_norm", "UnitNorm"},   {"unitnorm", "UnitNorm"},

@@ -49,7 +49,8 @@ json canonical_optimizer(const json& given, const WrittenBy& by) {
   const json optimizer = canonical_object(given, by);
   const std::string written =
       optimizer.is_string() ? optimizer.get<std::string>() : optimizer.value("class_name", std::string());
-  const std::string name = optimizer_class(written);
+  const std::string own = user_class(given);
+  const std::string name = own.empty() ? optimizer_class(written) : own;
   json config =
       optimizer.is_object() && optimizer.value("config", json()).is_object() ? optimizer.at("config") : json::object();
   const std::string rules = rules_of(written, config, by);
