@@ -1,11 +1,10 @@
 """A class of the user's is never taken for Keras' own of the same name, wherever a config holds one."""
 
+import midstream
 import numpy as np
 import pytest
 import torch
 from helpers.oracle import keras, tf_keras
-
-import midstream
 from midstream import _core as core
 
 both = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -39,7 +38,7 @@ def user_classes(k, package):
             return 7.0 * (y_true - y_pred)
 
     class CosineDecay(k.optimizers.schedules.LearningRateSchedule):
-        def __call__(self, step):
+        def __call__(self, step):  # noqa: ARG002
             return 0.5
 
         def get_config(self):
@@ -107,7 +106,7 @@ def test_the_same_model_with_the_class_of_keras_opens(module, name, tmp_path):
 def test_a_model_with_a_train_step_of_its_own(module, ending, tmp_path):
     @module.saving.register_keras_serializable("mine")
     class Trained(module.Model):
-        def train_step(self, data):
+        def train_step(self, data):  # noqa: ARG002
             raise AssertionError("another training")
 
     x = module.Input((4,))

@@ -119,6 +119,7 @@ def test_normalization_with_adapted_statistics(module, axis):
         ((4, 5), "abc,cd->abd", (None, 3), "d"),
         ((4, 5), "...x,xy->...y", 3, "y"),
         ((4, 5), "abc,cde->abde", (None, 2, 3), "de"),
+        ((7, 2), "abc,cde->abde", (7, 3, 4), "be"),  # the bias takes the size of an axis of the input
         ((4, 5), "abc,bde->ade", (2, 3), "d"),
         ((2, 3, 4), "ab...,bc->ac...", 5, "c"),
         ((4, 5), "abc,cd->abd", (4, 3), None),

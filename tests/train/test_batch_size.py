@@ -1,10 +1,9 @@
-"""The size of a batch that a file records binds nobody: fit takes others, its last one included, and so does predict."""
+"""The size of a batch that a file records binds nobody: fit and predict take others."""
 
 import numpy as np
 import pytest
 import torch
 from helpers.oracle import floatx, keras, tf_keras
-
 from midstream import _core as core
 
 FILES = [(m, e) for m in (keras, tf_keras) for e in (".keras", ".h5")]

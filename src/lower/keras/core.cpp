@@ -7,7 +7,7 @@ namespace midstream::keras {
 namespace {
 
 int64_t last_size(const Layer& l, Value x) {
-  const Dims& dims = l.b.dims(x);
+  const Dims dims = l.b.dims(x);
   if (dims.empty() || dims.back() == kUnknown)
     l.b.fail(ErrorKind::Mismatch, "the input's shape " + to_string(dims) + " does not say how long its last axis is.");
   return dims.back();

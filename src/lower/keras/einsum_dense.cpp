@@ -54,7 +54,7 @@ class Sizes {
   }
   const Layer& l_;
   const Equation& e_;
-  const Dims& input_;
+  const Dims input_;  // a copy: the graph moves its types when values are added
   Dims output_;
 };
 

@@ -19,7 +19,7 @@ math::Padding padding_of(const Layer& l) {
 }
 
 int64_t channels(const Layer& l, Value x, math::Layout layout) {
-  const Dims& dims = l.b.dims(x);
+  const Dims dims = l.b.dims(x);
   const int64_t n = layout == math::Layout::ChannelsLast ? dims.back() : dims.at(1);
   if (n == kUnknown)
     l.b.fail(ErrorKind::Mismatch,

@@ -164,7 +164,7 @@ class StepBuilder {
 
   void note_classes(size_t output, Value pred, const json& config) {
     int64_t axis = integer(config, "axis", -1);
-    const Dims& dims = b_->dims(pred);
+    const Dims dims = b_->dims(pred);
     int64_t count = dims[static_cast<size_t>(axis < 0 ? axis + b_->rank(pred) : axis)];
     std::optional<int64_t> ignored;
     if (has(config, "ignore_class")) ignored = integer(config, "ignore_class", 0);
