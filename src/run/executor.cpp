@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "libtorch/convert.h"
 #include "libtorch/dialect.h"
+#include "libtorch/workarounds.h"
 #include "passes/pass_manager.h"
 
 namespace midstream {
@@ -42,6 +43,7 @@ struct Step {
   std::vector<ArgPlan> args;
   std::vector<int32_t> outputs;
   bool unpacks = false;
+  Workaround workaround = nullptr;
   std::vector<int32_t> dying;  // values of this block that nothing needs afterwards
   std::vector<BlockPlan> blocks;
   size_t variable = 0;  // Assign
@@ -106,6 +108,7 @@ class Planner {
     auto [name, overload] = split_overload(node.op);
     s.op = c10::Dispatcher::singleton().findSchemaOrThrow(name.c_str(), overload.c_str());
     s.unpacks = node.unpacks_list;
+    s.workaround = workaround_for(node.op);
     for (const c10::Argument& declared : s.op->schema().arguments()) s.args.push_back(argument(node, declared));
   }
 
@@ -242,6 +245,7 @@ struct Run {
   void call(const Step& s, std::vector<c10::IValue>& stack) {
     stack.clear();
     for (const ArgPlan& a : s.args) push(a, stack);
+    if (s.workaround) s.workaround(stack);
     s.op->callBoxed(&stack);
     if (s.unpacks) {
       auto tensors = stack.at(0).toTensorVector();
