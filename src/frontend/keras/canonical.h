@@ -109,7 +109,10 @@ std::vector<std::vector<std::string>> slot_runs(const std::string& optimizer, co
 
 // Python's snake_case of a class name, as Keras makes it: "Conv2D" -> "conv2d", "LeakyReLU" -> "leaky_re_lu".
 std::string to_snake_case(const std::string& class_name);
-// JSON as Python writes it: NaN, Infinity and -Infinity become strings.
+// Throws Error(BadFile) for a configuration of more bytes than any model has: a few of them may inflate to gigabytes.
+void check_config_size(uint64_t bytes, const std::string& where);
+// JSON as Python writes it: NaN, Infinity and -Infinity become strings. Throws Error(BadFile) for broken JSON, for more
+// bytes than check_config_size allows, and for more levels than Python's own parser could read.
 json parse_python_json(std::string_view text, const std::string& where);
 
 }  // namespace midstream::keras

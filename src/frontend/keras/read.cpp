@@ -17,6 +17,7 @@ std::string text_of(const ZipFile& zip, const char* member) {
   if (!zip.contains(member))
     throw Error(ErrorKind::BadFile, zip.name(),
                 fmt::format("this zip file has no member '{}', so it is not a .keras file.", member));
+  check_config_size(zip.find(member)->size, zip.name() + ": " + member);
   zip.verify(member);
   return std::string(zip.read(member).text());
 }

@@ -35,9 +35,47 @@ std::string quote_bare_words(std::string_view text) {
   return out;
 }
 
+// The largest configs of real models have a few megabytes and some dozens of levels. Python's own parser stops at about
+// a thousand levels, so that Keras opens nothing deeper; a nested model takes four.
+constexpr size_t kLargestConfig = size_t{64} << 20;
+constexpr int kDeepest = 600;
+
+void check_limits(std::string_view text, const std::string& where) {
+  check_config_size(text.size(), where);
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kDeepest)
+        throw Error(
+            ErrorKind::BadFile, where,
+            "is nested more than " + std::to_string(kDeepest) + " levels deep, which Keras cannot open either.");
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+}
+
 }  // namespace
 
+void check_config_size(uint64_t bytes, const std::string& where) {
+  if (bytes <= kLargestConfig) return;
+  throw Error(
+      ErrorKind::BadFile, where,
+      "has " + std::to_string(bytes) + " bytes of configuration, the limit is " + std::to_string(kLargestConfig) + ".",
+      "No model that Keras wrote is known to come near it.");
+}
+
 json parse_python_json(std::string_view text, const std::string& where) {
+  check_limits(text, where);
   try {
     return json::parse(text);
   } catch (const json::exception&) {  // rare: only then is it worth looking for bare words
