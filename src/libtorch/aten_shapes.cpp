@@ -57,6 +57,28 @@ Outputs conv_transpose(Sampled a, size_t spatial) {
   return {output(x.dtype, std::move(out))};
 }
 
+// max_pool3d(self, kernel_size, stride, padding, dilation, ceil_mode) and
+// avg_pool3d(self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+Outputs pool3d(Sampled a, bool dilates) {
+  const SampleTensor& x = tensor(a[0]);
+  if (x.dims.size() != 5) bad_shape("a pooling over three axes has an input " + shown(x.dims) + ".");
+  const auto window = spread(a[1], 3), padding = spread(a[3], 3);
+  const auto stride = ints(a[2]).empty() ? window : spread(a[2], 3);
+  const auto dilation = dilates ? spread(a[4], 3) : std::vector<int64_t>(3, 1);
+  const bool ceil = boolean(a[dilates ? 5 : 4]);
+  Dims out{x.dims[0], x.dims[1]};
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t n = x.dims[i + 2], free = n + 2 * padding[i] - dilation[i] * (window[i] - 1) - 1;
+    if (free < 0 && !(ceil && free + stride[i] > 0))
+      bad_shape("a pooling's window reaches over " + std::to_string(dilation[i] * (window[i] - 1) + 1) +
+                " positions, but the padded input has " + std::to_string(n + 2 * padding[i]) + ".");
+    int64_t size = (free + (ceil ? stride[i] - 1 : 0)) / stride[i] + 1;
+    if (ceil && (size - 1) * stride[i] >= n + padding[i]) --size;  // a window must start inside
+    out.push_back(size);
+  }
+  return {output(x.dtype, std::move(out))};
+}
+
 Outputs same_as_first(Sampled a) { return {output(tensor(a[0]).dtype, tensor(a[0]).dims)}; }
 
 Outputs layer_norm(Sampled a) {
@@ -152,6 +174,7 @@ void register_aten_shapes(ShapeRules& rules) {
     rules.add("aten::conv_transpose" + std::to_string(n) + "d" + overload,
               [n](Sampled a) { return conv_transpose(a, n); });
   }
+  rules.add("aten::avg_pool3d", [](Sampled a) { return pool3d(a, false); });
   rules.add("aten::batch_norm", batch_norm);
   rules.add("aten::embedding", embedding);
   rules.add("aten::group_norm", group_norm);
@@ -159,6 +182,7 @@ void register_aten_shapes(ShapeRules& rules) {
   rules.add("aten::index_select", index_select);
   rules.add("aten::layer_norm", layer_norm);
   rules.add("aten::lstm.input", lstm);
+  rules.add("aten::max_pool3d", [](Sampled a) { return pool3d(a, true); });
   rules.add("aten::nonzero", nonzero);
   rules.add("aten::rnn_relu.input", rnn);
   rules.add("aten::rnn_tanh.input", rnn);

@@ -42,6 +42,11 @@ at::Tensor meta(const SampleTensor& t) {
   return at::empty(t.dims, at::TensorOptions().dtype(to_scalar_type(t.dtype)).device(at::kMeta));
 }
 
+// On the CPU; of the same rank, since PyTorch's promotion treats 0-d tensors in another way.
+at::Tensor one_element(const SampleTensor& t) {
+  return at::ones(std::vector<int64_t>(t.dims.size(), 1), at::TensorOptions().dtype(to_scalar_type(t.dtype)));
+}
+
 class LibtorchDialect final : public Dialect {
  public:
   LibtorchDialect() : library_(torch::Library::FRAGMENT, "midstream", std::nullopt, __FILE__, __LINE__) {
@@ -66,9 +71,9 @@ class LibtorchDialect final : public Dialect {
                                   bool* is_list) const override {
     *is_list = false;
     if (const ShapeRule* rule = rules_.find(schema.name)) return (*rule)(args);
-    if (schema.pointwise && lacks_meta(schema.name)) return elementwise_shape(args);
+    if (schema.pointwise && lacks_meta(schema.name)) return of_one_element(schema, args);
     try {
-      return run_meta(schema, args, is_list);
+      return run(schema, args, On::Meta, is_list);
     } catch (const c10::NotImplementedError& error) {
       // It, or what it is made of, has its meta kernel in Python. (The dispatcher's tables do not tell: they show
       // PyTorch's fallback, which throws this.)
@@ -76,10 +81,23 @@ class LibtorchDialect final : public Dialect {
       std::lock_guard lock(mutex_);
       without_meta_.insert(schema.name);
     }
-    return elementwise_shape(args);
+    return of_one_element(schema, args);
   }
 
  private:
+  enum class On : uint8_t { Meta, OneElement };
+
+  // Elementwise operators without a C++ meta kernel (relu, isnan, where, ...): their tensors broadcast, and the dtype
+  // is what the kernel itself gives for one element.
+  static std::vector<SampleOutput> of_one_element(const Schema& schema, const std::vector<SampleArg>& args) {
+    bool is_list = false;
+    const Dims dims = broadcast_shape(args);
+    std::vector<SampleOutput> outputs = run(schema, args, On::OneElement, &is_list);
+    for (SampleOutput& o : outputs)
+      if (o.kind == Kind::Tensor) o.sample.dims = dims;
+    return outputs;
+  }
+
   bool lacks_meta(const std::string& op) const {
     std::lock_guard lock(mutex_);
     return without_meta_.contains(op);
@@ -116,17 +134,18 @@ class LibtorchDialect final : public Dialect {
     return ours;
   }
 
-  static c10::IValue sample_ivalue(const SampleArg& arg, const c10::Argument& declared) {
-    if (auto* t = std::get_if<SampleTensor>(&arg)) return meta(*t);
+  static c10::IValue sample_ivalue(const SampleArg& arg, const c10::Argument& declared, On on) {
+    const auto made = [on](const SampleTensor& t) { return on == On::Meta ? meta(t) : one_element(t); };
+    if (auto* t = std::get_if<SampleTensor>(&arg)) return made(*t);
     if (auto* list = std::get_if<std::vector<std::optional<SampleTensor>>>(&arg)) {
       bool optional_elements = declared.type()->str().find("Tensor?") != std::string::npos;
       if (optional_elements) {
         c10::List<std::optional<at::Tensor>> out;
-        for (const auto& t : *list) out.push_back(t ? std::optional<at::Tensor>(meta(*t)) : std::nullopt);
+        for (const auto& t : *list) out.push_back(t ? std::optional<at::Tensor>(made(*t)) : std::nullopt);
         return out;
       }
       c10::List<at::Tensor> out;
-      for (const auto& t : *list) out.push_back(meta(t.value()));
+      for (const auto& t : *list) out.push_back(made(t.value()));
       return out;
     }
     Arg plain;
@@ -152,7 +171,7 @@ class LibtorchDialect final : public Dialect {
     return {Kind::None, DType::Float32, {}};
   }
 
-  static std::vector<SampleOutput> run_meta(const Schema& schema, const std::vector<SampleArg>& args, bool* is_list) {
+  static std::vector<SampleOutput> run(const Schema& schema, const std::vector<SampleArg>& args, On on, bool* is_list) {
     c10::OperatorHandle op = handle(schema.name);
     const auto& declared = op.schema().arguments();
     at::NoGradGuard no_grad;
@@ -161,9 +180,10 @@ class LibtorchDialect final : public Dialect {
     for (size_t i = 0; i < args.size(); ++i) {
       any_tensor |= std::holds_alternative<SampleTensor>(args[i]) ||
                     std::holds_alternative<std::vector<std::optional<SampleTensor>>>(args[i]);
-      stack.push_back(sample_ivalue(args[i], declared[i]));
+      stack.push_back(sample_ivalue(args[i], declared[i], on));
       // Factories (full, arange, ...) have no tensor that would say "meta".
-      if (declared[i].name() == "device" && stack.back().isNone() && !any_tensor) stack.back() = c10::Device(at::kMeta);
+      if (on == On::Meta && declared[i].name() == "device" && stack.back().isNone() && !any_tensor)
+        stack.back() = c10::Device(at::kMeta);
     }
     try {
       op.callBoxed(&stack);

@@ -55,7 +55,7 @@ Outputs solve_triangular(Sampled a) {
   if (x.size() < 2 || b.size() < 2) bad_shape("a triangular system needs matrices.");
   SampleTensor batch_x{DType::Float32, Dims(x.begin(), x.end() - 2)},
       batch_b{DType::Float32, Dims(b.begin(), b.end() - 2)};
-  Dims out = elementwise_shape({batch_x, batch_b})[0].sample.dims;
+  Dims out = broadcast_shape({batch_x, batch_b});
   out.insert(out.end(), b.end() - 2, b.end());
   return {output(tensor(a[1]).dtype, std::move(out))};
 }

@@ -36,7 +36,7 @@ inline SampleOutput output(DType dtype, Dims dims) {
 
 void register_aten_shapes(ShapeRules& rules);    // aten_shapes.cpp
 void register_reduce_shapes(ShapeRules& rules);  // reduce_shapes.cpp
-// For elementwise operators without a meta kernel of their own; elementwise_shapes.cpp.
-std::vector<SampleOutput> elementwise_shape(const std::vector<SampleArg>& args);
+// The shape to which the tensors among the arguments broadcast; elementwise_shapes.cpp.
+Dims broadcast_shape(const std::vector<SampleArg>& args);
 
 }  // namespace midstream
