@@ -2,7 +2,10 @@
 // here they become one type.
 #include "graph/call.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "graph/builder_names.h"
 
 namespace midstream {
 namespace {
@@ -48,6 +51,27 @@ ValueInfo merge(const Graph& graph, const std::array<SampleOutput, 2>& outs, con
   return info;
 }
 
+// Both samples are larger than most bounds, so that x[:, :128] has 128 columns in either; but a shorter x has fewer.
+// Where a bound hides an unknown size, the second sample becomes what a shorter input would give.
+int64_t below(int64_t bound) { return bound - std::max<int64_t>(1, bound / 4); }
+
+void unhide_slice(const Graph& graph, const BoundCall& call, ValueInfo& info) {
+  const auto* self = std::get_if<Value>(&call.args.at(0).value.variant());
+  const auto* dim = std::get_if<int64_t>(&call.samples[0][1]);
+  if (!self || !dim) return;
+  const Dims& from = graph.type(*self).dims;
+  const size_t axis = static_cast<size_t>(*dim < 0 ? *dim + static_cast<int64_t>(from.size()) : *dim);
+  // One element (the last step, the first row) is there in every input that is not empty.
+  if (axis >= from.size() || from[axis] != kUnknown || info.type.dims[axis] <= 1) return;
+  info.samples[1].dims[axis] = below(info.type.dims[axis]);
+  info.type.dims[axis] = kUnknown;
+}
+
+void unhide_minimum(const BoundCall& call, ValueInfo& info) {
+  if (call.samples[0] == call.samples[1] || info.samples[0].number != info.samples[1].number) return;
+  if (info.samples[0].number > 1) info.samples[1].number = below(info.samples[0].number);
+}
+
 }  // namespace
 
 CallOutputs infer_outputs(const Graph& graph, const Dialect& dialect, const BoundCall& call, const std::string& where) {
@@ -62,6 +86,8 @@ CallOutputs infer_outputs(const Graph& graph, const Dialect& dialect, const Boun
   out.is_list = is_list[0];
   for (size_t i = 0; i < a.size(); ++i)
     out.infos.push_back(merge(graph, {std::move(a[i]), std::move(b[i])}, call.schema->name, where));
+  if (call.schema->name == op::kSlice) unhide_slice(graph, call, out.infos.at(0));
+  if (call.schema->name == op::kIntMin) unhide_minimum(call, out.infos.at(0));
   return out;
 }
 
