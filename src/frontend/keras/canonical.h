@@ -100,8 +100,10 @@ struct TrainableWeight {
   Dims dims;           // in the file's layout
 };
 // Finds out which array of file.optimizer->all is which slot of which weight; throws Error(Mismatch) if no known layout
-// fits. Weights that were never trained stay without slots.
-void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable);
+// fits. Weights that were never trained stay without slots. `with_frozen`: what would be trainable if no layer were
+// frozen; tried where the arrays do not fit the trainable weights.
+void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
+                   const std::vector<TrainableWeight>& with_frozen);
 
 // The runs in which Keras 3 and tf_keras (2.11 and later) keep an optimizer's slots: a run goes once over the variables
 // and holds all of its slots for each. {"momentum", "velocity"} is one run, interleaved.

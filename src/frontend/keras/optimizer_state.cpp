@@ -189,7 +189,8 @@ bool sorts_by_name(const std::string& version) {
 
 }  // namespace
 
-void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
+void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
+                   const std::vector<TrainableWeight>& with_frozen) {
   if (!file.optimizer || !file.compile.is_object() || file.compile.at("optimizer").is_null()) return;
   OptimizerState& state = *file.optimizer;
   if (!state.slots.empty() || state.iterations_array) return;  // done before
@@ -207,34 +208,36 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable) {
   const bool groups_first = rules == "optimizer_v2" || rules == "keras2";
   std::vector<Runs> layouts{runs, grouped(runs), interleaved(runs)};
   if (groups_first) std::swap(layouts[0], layouts[1]);
-  std::vector<size_t> model_order(trainable.size());
-  std::iota(model_order.begin(), model_order.end(), 0);
-  std::vector<std::vector<size_t>> orders{model_order};
-  if (groups_first) orders.insert(sorts_by_name(file.version) ? orders.begin() : orders.end(), sorted_order(trainable));
-  const auto fit = [&](const std::vector<FileArray>& slots_only) {
+  const auto fit = [&](const std::vector<FileArray>& slots_only, const std::vector<TrainableWeight>& weights) {
+    std::vector<size_t> model_order(weights.size());
+    std::iota(model_order.begin(), model_order.end(), 0);
+    std::vector<std::vector<size_t>> orders{model_order};
+    if (groups_first) orders.insert(sorts_by_name(file.version) ? orders.begin() : orders.end(), sorted_order(weights));
     for (const auto& order : orders)
       for (const Runs& layout : layouts)
-        if (auto slots = try_layout(slots_only, trainable, order, layout)) {
+        if (auto slots = try_layout(slots_only, weights, order, layout)) {
           state.slots = std::move(*slots);
           return true;
         }
     return false;
   };
-  if (const std::string shared = shared_scalar(name); !shared.empty()) {
-    for (const size_t at : {arrays.size() - 1, size_t{0}}) {
-      if (!arrays[at].array.shape().empty()) continue;
-      std::vector<FileArray> slots_only = arrays;
-      slots_only.erase(slots_only.begin() + static_cast<long>(at));
-      if (!slots_only.empty() && !fit(slots_only)) continue;
-      state.scalars[shared] = arrays[at];
-      return;
-    }
-  }
-  if (fit(arrays)) return;
-  if (auto slots = by_name(arrays, trainable, runs)) {
-    state.slots = std::move(*slots);
-    return;
-  }
+  const auto resolve = [&](const std::vector<TrainableWeight>& weights) {
+    if (const std::string shared = shared_scalar(name); !shared.empty())
+      for (const size_t at : {arrays.size() - 1, size_t{0}}) {
+        if (!arrays[at].array.shape().empty()) continue;
+        std::vector<FileArray> slots_only = arrays;
+        slots_only.erase(slots_only.begin() + static_cast<long>(at));
+        if (!slots_only.empty() && !fit(slots_only, weights)) continue;
+        state.scalars[shared] = arrays[at];
+        return true;
+      }
+    if (fit(arrays, weights)) return true;
+    auto slots = by_name(arrays, weights, runs);
+    if (slots) state.slots = std::move(*slots);
+    return slots.has_value();
+  };
+  // Layers frozen after compile() (a GAN's discriminator): the optimizer still has slots for all weights.
+  if (resolve(trainable) || (with_frozen.size() > trainable.size() && resolve(with_frozen))) return;
   throw Error(
       ErrorKind::Mismatch, file.path,
       fmt::format("the optimizer's {} arrays do not fit {} and the model's {} trainable weights in any layout that "

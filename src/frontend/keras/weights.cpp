@@ -28,6 +28,11 @@ WeightTree read_tree(const H5File& h5, const std::string& group) {
     auto [it, is_new] = tree.children.emplace(attribute, child);
     if (!is_new && it->second.vars.empty() && it->second.children.empty()) it->second = std::move(child);
   }
+  // A model inside another that was compiled itself (a GAN's discriminator) keeps its own optimizer and metrics. The
+  // outer model's training uses neither, in Keras too; in the file they stay as they are.
+  if (tree.children.contains("layers") || tree.children.contains("layer_checkpoint_dependencies"))
+    for (const char* own : {"optimizer", "metrics", "loss_tracker", "compile_metrics", "compile_loss"})
+      tree.children.erase(own);
   return tree;
 }
 

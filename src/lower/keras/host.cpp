@@ -28,12 +28,13 @@ void take_rule(LayerRecord& layer, const WeightRecord& weight, const std::string
   }
 }
 
-void collect_trainable(const LayerRecord& layer, const Variables& variables, std::vector<std::string>& out) {
+void collect_trainable(const LayerRecord& layer, const Variables& variables, bool frozen_too,
+                       std::vector<std::string>& out) {
   for (const WeightRecord& w : layer.weights)
     if (const Variable* v = variables.find(w.variable);
-        v && v->trainable && std::find(out.begin(), out.end(), w.variable) == out.end())
+        v && (frozen_too ? w.trainable : v->trainable) && std::find(out.begin(), out.end(), w.variable) == out.end())
       out.push_back(w.variable);
-  for (const LayerRecord* child : layer.children) collect_trainable(*child, variables, out);
+  for (const LayerRecord* child : layer.children) collect_trainable(*child, variables, frozen_too, out);
 }
 
 }  // namespace
@@ -117,7 +118,13 @@ Value LayerHost::training(Builder& b) {
 
 std::vector<std::string> trainable_variables(const LayerHost& host, const Variables& variables) {
   std::vector<std::string> out;
-  for (const LayerRecord* root : host.roots()) collect_trainable(*root, variables, out);
+  for (const LayerRecord* root : host.roots()) collect_trainable(*root, variables, false, out);
+  return out;
+}
+
+std::vector<std::string> unfrozen_variables(const LayerHost& host, const Variables& variables) {
+  std::vector<std::string> out;
+  for (const LayerRecord* root : host.roots()) collect_trainable(*root, variables, true, out);
   return out;
 }
 

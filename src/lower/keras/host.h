@@ -134,5 +134,7 @@ void add_activity_loss(Layer& layer, const json& regularizer, Value output);
 
 // A weight's variable names in Keras' order: layer by layer (depth first), a layer's own before its children's.
 std::vector<std::string> trainable_variables(const LayerHost& host, const Variables& variables);
+// The same as if no layer were frozen.
+std::vector<std::string> unfrozen_variables(const LayerHost& host, const Variables& variables);
 
 }  // namespace midstream::keras

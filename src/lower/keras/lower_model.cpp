@@ -82,7 +82,8 @@ class ModelLowering {
   void make_records(const Model& model, const std::string& prefix, bool trainable, LayerRecord* parent) {
     for (const SourceLayer& layer : model.layers) {
       if (layer.class_name == "InputLayer") continue;
-      const std::string path = joined(prefix, layer.name);
+      const std::string path = free_path(prefix, layer.name, parent);
+      paths_[{prefix, layer.name}] = path;
       const bool own = trainable && (layer.model ? layer.model->trainable : layer.config.value("trainable", true));
       LayerRecord& record = host_.layer(path, layer.class_name, layer.config, own, parent);
       record.tree = layer.weights.get();
@@ -116,11 +117,21 @@ class ModelLowering {
   }
 
  private:
+  // Names may hold slashes: "inner" in the model "br" and a layer "br/inner" are two.
+  std::string free_path(const std::string& prefix, const std::string& name, const LayerRecord* parent) {
+    const std::string wanted = joined(prefix, name);
+    std::string path = wanted;
+    for (int i = 2;; path = fmt::format("{}_{}", wanted, i++)) {
+      const LayerRecord* taken = host_.find(path);
+      if (!taken || taken->parent == parent) return path;
+    }
+  }
+
   bool try_call(const SourceLayer& layer, const std::string& prefix, int node, Known& known) {
     ArgReader reader{known, host_};
     Call call = reader.read(layer.calls[static_cast<size_t>(node)]);
     if (!reader.ready) return false;
-    const std::string path = joined(prefix, layer.name);
+    const std::string& path = paths_.at({prefix, layer.name});
     const LayerRecord& record = *host_.find(path);
     Builder::At at(b_, {path, "keras." + layer.class_name, node});
     if (layer.model) {
@@ -178,6 +189,7 @@ class ModelLowering {
 
   Builder& b_;
   LayerHost& host_;
+  std::map<std::pair<std::string, std::string>, std::string> paths_;  // path of a model, name of its layer
 };
 
 // A layer that keeps states from batch to batch has one for each row; only there Keras fixes the size of a batch.
@@ -280,12 +292,15 @@ Tensors lower_inner_model(Layer& outer, const std::string& attribute, const json
 }
 
 void restore_optimizer(File& file, const LayerHost& host, const Variables& variables) {
-  std::vector<TrainableWeight> weights;
-  for (const std::string& name : trainable_variables(host, variables)) {
-    const Variable& v = *variables.find(name);
-    weights.push_back({v.source, host.file_name(name), v.source_dims});
-  }
-  resolve_slots(file, weights);
+  const auto in_file = [&](const std::vector<std::string>& names) {
+    std::vector<TrainableWeight> weights;
+    for (const std::string& name : names) {
+      const Variable& v = *variables.find(name);
+      weights.push_back({v.source, host.file_name(name), v.source_dims});
+    }
+    return weights;
+  };
+  resolve_slots(file, in_file(trainable_variables(host, variables)), in_file(unfrozen_variables(host, variables)));
 }
 
 }  // namespace midstream::keras
