@@ -122,20 +122,20 @@ std::optional<Expr> select(const NodeView& v) {
   return indexed(v, v.integer("dim"), [&](Expr& e) { put_int(e, v.node.arg("index"), "index"); });
 }
 
-// The end is left out where it is the size of x, in both examples.
+// The end is left out where it is the size of x. That both have the same samples would not do: n / 2 * 2 is n in
+// either.
 bool reaches_end(const NodeView& v) {
   const Arg* end = v.node.arg("end");
   if (!end || std::holds_alternative<std::monostate>(end->variant())) return true;
-  if (auto* n = std::get_if<int64_t>(&end->variant())) {
-    if (*n == INT64_MAX) return true;
-    int64_t dim = v.integer("dim");
-    if (dim < 0) dim += static_cast<int64_t>(v.dims(v.value("self")).size());
-    return v.dims(v.value("self")).at(static_cast<size_t>(dim)) == *n;
-  }
-  const Samples& s = v.graph.info(std::get<Value>(end->variant())).samples;
-  int64_t dim = v.integer("dim");
-  if (dim < 0) dim += static_cast<int64_t>(v.dims(v.value("self")).size());
-  return v.examples(v.value("self"), static_cast<size_t>(dim)) == std::pair{s[0].number, s[1].number};
+  const Value x = v.value("self");
+  const auto axis = [&](const NodeView& view) {
+    const int64_t dim = view.integer("dim");
+    return dim < 0 ? dim + static_cast<int64_t>(view.dims(view.value("self")).size()) : dim;
+  };
+  if (auto* n = std::get_if<int64_t>(&end->variant()))
+    return *n == INT64_MAX || v.dims(x).at(static_cast<size_t>(axis(v))) == *n;
+  const auto size = v.definition(v.value("end"), "aten::sym_size.int");
+  return size && size->value("self") == x && axis(*size) == axis(v);
 }
 
 std::optional<Expr> slice(const NodeView& v) {

@@ -57,3 +57,31 @@ def test_a_size_bounded_in_a_graph(tmp_path):
         got = ours(torch.from_numpy(x))
         got = got["y"] if isinstance(got, dict) else got
         np.testing.assert_array_equal(got.numpy(), wanted)
+
+
+BOUNDS = {
+    "even": lambda x: x[:, : tf.shape(x)[1] // 2 * 2] * 1.5,
+    "rows": lambda x: x[: tf.shape(x)[0] // 2 * 2] * 1.5,
+    "half_of_every_other": lambda x: x[:, ::2][:, : tf.shape(x)[1] // 2] * 1.5,
+    "fours": lambda x: tf.reshape(x[:, : tf.shape(x)[1] - tf.shape(x)[1] % 4], [tf.shape(x)[0], -1, 4]),
+    "whole": lambda x: x[:, 1 : tf.shape(x)[1]] * 1.5,
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_that_is_computed(name, tmp_path):
+    """Sizes that are the same in the sizes that a graph is built with, and not in others."""
+
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float64, name="x")])
+        def serve(self, x):
+            return {"y": BOUNDS[name](x)}
+
+    module = Module()
+    tf.saved_model.save(module, tmp_path / "s", signatures=module.serve)
+    ours = midstream.load(tmp_path / "s")
+    for rows, length in ((2, 8), (3, 5), (1, 6), (5, 12)):
+        x = np.random.default_rng(length).normal(size=(rows, length))
+        got = ours(torch.from_numpy(x))
+        got = got["y"] if isinstance(got, dict) else got
+        np.testing.assert_array_equal(got.numpy(), module.serve(tf.constant(x))["y"].numpy())
