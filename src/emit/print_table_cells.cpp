@@ -39,6 +39,55 @@ constexpr std::string_view kMasked = R"(class Masked@NAME(@NAME):
         h = torch.where(count[:, -1] > 0, y[:, -1], 0.0 if hx is None else @FIRST)
         return torch.where(mask.unsqueeze(-1) if self.zero_output else count > 0, y, 0.0), h.unsqueeze(0))";
 
+// The last cell state is not among what the kernel returns for a padded sequence; for a packed one it is.
+constexpr std::string_view kMaskedWithStates = R"(class MaskedLSTMWithStates(MaskedLSTM):
+    """MaskedLSTM that returns the cell state after the last valid step, too."""
+
+    def forward(
+        self, x: Tensor, mask: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if hx is None:
+            hx = (x.new_zeros(1, x.shape[0], self.weight_hh.shape[1]),) * 2
+        order = mask.sort(dim=1, descending=True, stable=True).indices  # the valid steps first
+        count = mask.cumsum(dim=1).unsqueeze(-1)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x.gather(1, order.unsqueeze(-1).expand_as(x)),
+            count[:, -1, 0].clamp(min=1).cpu(),  # a row without a valid step runs one step, which does not count
+            batch_first=True,
+            enforce_sorted=False,
+        )
+        weights = [self.weight_ih, self.weight_hh]
+        if self.bias is not None:
+            weights += [self.bias, torch.zeros_like(self.bias)]
+        states = [state.index_select(1, packed.sorted_indices) for state in hx]
+        data, h, c = torch.lstm(
+            packed.data, packed.batch_sizes, states, weights, self.bias is not None, 1, 0.0, True, False
+        )
+        y, _ = nn.utils.rnn.pad_packed_sequence(
+            packed._replace(data=data), batch_first=True, total_length=x.shape[1]
+        )
+        y = y.gather(1, (count - 1).clamp(min=0).expand(-1, -1, y.shape[-1]))
+        any_valid = count[:, -1] > 0
+        h = torch.where(any_valid, h.index_select(1, packed.unsorted_indices), hx[0])
+        c = torch.where(any_valid, c.index_select(1, packed.unsorted_indices), hx[1])
+        return torch.where(mask.unsqueeze(-1) if self.zero_output else count > 0, y, 0.0), h, c)";
+
+constexpr std::string_view kBothWithStates = R"(class BidirectionalMaskedLSTMWithStates(nn.Module):
+    """One layer forwards in time and one backwards, their outputs side by side; both skip masked steps."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, zero_output: bool = False) -> None:
+        super().__init__()
+        self.forward_layer = MaskedLSTMWithStates(input_size, hidden_size, bias, zero_output)
+        self.backward_layer = MaskedLSTMWithStates(input_size, hidden_size, bias, zero_output)
+
+    def forward(
+        self, x: Tensor, mask: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        first, second = (None, None) if hx is None else ((hx[0][:1], hx[1][:1]), (hx[0][1:], hx[1][1:]))
+        y, *h = self.forward_layer(x, mask, first)
+        z, *g = self.backward_layer(x.flip(1), mask.flip(1), second)
+        return torch.cat((y, z.flip(1)), dim=-1), *(torch.cat(states) for states in zip(h, g)))";
+
 constexpr std::string_view kBoth = R"(class Bidirectional@NAME(nn.Module):
     """One layer forwards in time and one backwards, their outputs side by side."""
 
@@ -128,6 +177,8 @@ std::vector<HelperText> recurrent_helpers() {
     out.push_back({"Bidirectional" + name, filled(kBoth, words), {name}});
     out.push_back({"BidirectionalMasked" + name, filled(kBothMasked, words), {"Masked" + name}});
   }
+  out.push_back({"MaskedLSTMWithStates", std::string(kMaskedWithStates), {"MaskedLSTM"}});
+  out.push_back({"BidirectionalMaskedLSTMWithStates", std::string(kBothWithStates), {"MaskedLSTMWithStates"}});
   return out;
 }
 

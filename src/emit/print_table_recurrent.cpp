@@ -41,12 +41,9 @@ std::optional<Raised> recurrent(const NodeView& v) {
   if (params.size() != each * (both ? 2 : 1) || v.integer("num_layers", 1) != 1 || v.number("dropout") != 0)
     return std::nullopt;
   if (!masked && !v.flag("batch_first")) return std::nullopt;
-  // The masked module sorts the valid steps to the front: the last cell state is not among what the kernel returns
-  // then.
-  if (masked && kernel.states == 2 && v.is_used(2)) return std::nullopt;
-
-  Raised r{.type = std::string(masked ? "Masked" : "") + kernel.name,
-           .result = kernel.states == 2 && !masked ? "{0}, {1}, {2}" : "{0}, {1}",
+  const bool cell_state = kernel.states == 2 && (!masked || v.is_used(2));
+  Raised r{.type = std::string(masked ? "Masked" : "") + kernel.name + (masked && cell_state ? "WithStates" : ""),
+           .result = cell_state ? "{0}, {1}, {2}" : "{0}, {1}",
            .heavy = true};
   if (both) r.type = "Bidirectional" + r.type;
   r.helper = r.type;

@@ -139,6 +139,26 @@ def test_states_in_and_out(midstream, tmp_path):
     same_as_keras(midstream, tmp_path, build)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_states_in_and_out_under_a_mask(midstream, tmp_path, bidirectional):
+    """The encoder's last cell state is that of the last valid step."""
+
+    def build(k):
+        L = k.layers
+        source, target = k.Input((None,), name="source", dtype="int32"), k.Input((None, 3), name="target")
+        encoder = L.LSTM(4, return_state=True)
+        h = L.Embedding(10, 3, mask_zero=True)(source)
+        y, *states = L.Bidirectional(encoder)(h) if bidirectional else encoder(h)
+        if bidirectional:
+            states = [L.Add()([states[0], states[2]]), L.Add()([states[1], states[3]])]
+        y = L.LSTM(4, return_sequences=True)(target, initial_state=states)
+        return k.Model([source, target], L.Dense(2)(y))
+
+    target = np.random.default_rng(1).normal(size=(4, 6, 3))
+    same_as_keras(midstream, tmp_path, build, inputs=[TOKENS, target])
+    assert "MaskedLSTMWithStates" in emitted_text(tmp_path)
+
+
 def test_frozen_layers_stay_frozen(midstream, tmp_path):
     def build(k):
         model = over(IMAGE, lambda L: L.Conv2D(3, 3), lambda L: L.BatchNormalization(), lambda L: L.Conv2D(2, 3))(k)
