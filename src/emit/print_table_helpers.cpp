@@ -70,6 +70,31 @@ constexpr std::string_view kDropout = R"(def dropout(x: Tensor, p: float, shape:
     """Dropout with one decision for all elements along an axis where `shape` is 1."""
     return x * F.dropout(x.new_ones(shape), p))";
 
+// TensorFlow's FusedBatchNorm in training, outside of a layer: graphs use it for layer normalization, too.
+constexpr std::string_view kBatchNormFunction = R"(def batch_norm(
+    x: Tensor,
+    momentum: float,
+    eps: float,
+    correction: float,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x normalized over all axes but its channels (axis 1), and the statistics: the new running ones (old * momentum +
+    batch * (1 - momentum)) or the batch's. The variance counts n - correction elements."""
+    like = next((t for t in (weight, bias, running_mean) if t is not None), x).detach()
+    mean, var = like.new_zeros(x.shape[1]), like.new_zeros(x.shape[1])
+    y = F.batch_norm(x, mean, var, weight, bias, training=True, momentum=1.0, eps=eps)
+    n = x.numel() // max(x.shape[1], 1)
+    with torch.no_grad():
+        var = var * ((n - 1) / (n - correction)) if n > 1 else torch.zeros_like(var)
+        if running_mean is not None:
+            mean = running_mean * momentum + mean * (1 - momentum)
+        if running_var is not None:
+            var = running_var * momentum + var * (1 - momentum)
+    return y, mean, var)";
+
 std::string replaced(std::string_view text, const std::string& word, const std::string& with) {
   std::string out(text);
   for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size()))
@@ -96,6 +121,7 @@ std::vector<HelperText> own_helpers() {
   std::vector<HelperText> out{
       {"list_set", std::string(kListSet), {}},
       {"ChannelDropout", std::string(kChannelDropout), {}},
+      {"batch_norm", std::string(kBatchNormFunction), {}},
       {"dropout", std::string(kDropout), {}},
   };
   for (const std::string rank : {"1d", "2d", "3d"}) add_batch_norms(out, rank);
@@ -106,6 +132,10 @@ std::vector<HelperText> own_helpers() {
 
 std::vector<OpRow> own_rows() {
   return {
+      {"midstream::batch_norm",
+       {"batch_norm({input}, {momentum}, {eps}, {correction}{, weight}{, bias}{, running_mean}{, running_var})"},
+       kAtom,
+       "batch_norm"},
       {"midstream::stateless_dropout", {"dropout({x}, {rate}, {noise_shape}{-seed})"}, kAtom, "dropout"},
       {"midstream::stateless_random_normal", {"torch.randn({size}, dtype={dtype}, device={device}{-seed})"}},
       {"midstream::stateless_random_uniform", {"torch.rand({size}, dtype={dtype}, device={device}{-seed})"}},

@@ -1,6 +1,7 @@
 #include "lower/tensorflow/lower_graph.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "lower/tensorflow/driver.h"
@@ -16,6 +17,15 @@ bool takes_strings(const Entry& e) {
 
 // The type of an input. An unknown rank has no graph of ours: TensorFlow's placeholders that say nothing are taken as
 // what most models mean, a batch.
+// What the user calls the model: the file's or directory's name, without a version that is only a number.
+std::string name_of(const std::string& path) {
+  std::filesystem::path p = std::filesystem::absolute(path).lexically_normal();
+  if (!p.has_filename()) p = p.parent_path();
+  const std::string name = p.stem();
+  const bool version = name.find_first_not_of("0123456789") == std::string::npos;
+  return version ? p.parent_path().filename().string() : name;
+}
+
 Type input_type(const std::string& name, TfType dtype, const TfShape& shape) {
   auto known = to_dtype(dtype);
   if (!known || *known == DType::String)
@@ -114,7 +124,7 @@ class Lowering {
         variable_of_node_(add_variables(file, *graph_->variables)),
         b_(*graph_, dialect),
         driver_(b_, file, variable_of_node_) {
-    graph_->name = file.path;
+    graph_->name = name_of(file.path);
   }
 
   Missing unsupported(const Entry& entry) {
