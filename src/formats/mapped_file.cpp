@@ -93,7 +93,7 @@ void FileWriter::write_at(uint64_t offset, Bytes bytes) {
   }
 }
 
-void atomic_write(const std::string& path, const std::function<void(FileWriter&)>& fill) {
+void atomic_write(const std::string& path, const std::function<void(FileWriter&)>& fill, const FileCheck& check) {
   namespace fs = std::filesystem;
   // Through a symbolic link: the link stays, its target is replaced.
   std::error_code ignored;
@@ -119,6 +119,7 @@ void atomic_write(const std::string& path, const std::function<void(FileWriter&)
     if (::fsync(fd) != 0) fail(path, "cannot be written", "Nothing was changed.");
     d.fd = -1;
     if (::close(fd) != 0) fail(path, "cannot be written", "Nothing was changed.");
+    if (check) check(temporary);
     if (::rename(temporary.c_str(), target.c_str()) != 0) fail(path, "cannot be replaced", "Nothing was changed.");
   } catch (...) {
     ::unlink(temporary.c_str());
@@ -127,8 +128,8 @@ void atomic_write(const std::string& path, const std::function<void(FileWriter&)
   sync_folder(folder);
 }
 
-void atomic_write(const std::string& path, Bytes bytes) {
-  atomic_write(path, [&](FileWriter& writer) { writer.write(bytes); });
+void atomic_write(const std::string& path, Bytes bytes, const FileCheck& check) {
+  atomic_write(path, [&](FileWriter& writer) { writer.write(bytes); }, check);
 }
 
 }  // namespace midstream

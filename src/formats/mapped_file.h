@@ -63,8 +63,10 @@ class FileWriter {
 
 // Writes a temporary file beside `path`, flushes it to disk and renames it over `path`. If anything throws, the
 // temporary file is removed and what was at `path` is untouched. The mode of an existing file is kept.
-void atomic_write(const std::string& path, const std::function<void(FileWriter&)>& fill);
-void atomic_write(const std::string& path, Bytes bytes);
+// `check` may look at the finished temporary file, by its path, before it takes its place; what it throws counts too.
+using FileCheck = std::function<void(const std::string& written)>;
+void atomic_write(const std::string& path, const std::function<void(FileWriter&)>& fill, const FileCheck& check = {});
+void atomic_write(const std::string& path, Bytes bytes, const FileCheck& check = {});
 // Makes a rename inside `folder` survive a power cut. Some file systems cannot sync a folder; nothing happens then.
 void sync_folder(const std::string& folder);
 

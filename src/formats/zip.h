@@ -69,8 +69,8 @@ class ZipEdit {
   // Gives a member new contents (stored); adds it at the end if there is none of that name.
   void replace(std::string_view member, Bytes bytes);
   void remove(std::string_view member);
-  // Writes the copy atomically. `path` may be the source's own path.
-  void write(const std::string& path) const;
+  // Writes the copy atomically. `path` may be the source's own path. `check`: see atomic_write.
+  void write(const std::string& path, const FileCheck& check = {}) const;
 
  private:
   struct Change {

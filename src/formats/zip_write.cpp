@@ -222,9 +222,9 @@ void ZipEdit::replace(std::string_view name, Bytes bytes) {
 
 void ZipEdit::remove(std::string_view name) { changes_[member(name).name].removed = true; }
 
-void ZipEdit::write(const std::string& path) const {
+void ZipEdit::write(const std::string& path, const FileCheck& check) const {
   Bytes file = source_.bytes_.bytes;
-  atomic_write(path, [&](FileWriter& out) {
+  const auto fill = [&](FileWriter& out) {
     std::string directory;
     uint64_t count = 0;
     for (const ZipMember& m : source_.members_) {
@@ -277,7 +277,8 @@ void ZipEdit::write(const std::string& path) const {
     uint64_t start = out.position();
     out.write(directory);
     write_end(out, start, count, "");
-  });
+  };
+  atomic_write(path, fill, check);
 }
 
 }  // namespace midstream

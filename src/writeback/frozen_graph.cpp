@@ -9,6 +9,7 @@
 #include "formats/graphdef.h"
 #include "formats/mapped_file.h"
 #include "writeback/container.h"
+#include "writeback/read_back.h"
 
 namespace midstream {
 namespace {
@@ -99,7 +100,7 @@ void write_frozen_graph(const std::string& source, const NamedArrays& arrays, co
   } catch (const protozero::exception&) {
     throw Error(ErrorKind::BadFile, source, "is no GraphDef.");
   }
-  atomic_write(path, as_bytes(text));
+  atomic_write(path, as_bytes(text), [&](const std::string& written) { expect_in_graph(written, arrays); });
 }
 
 }  // namespace midstream

@@ -5,6 +5,7 @@
 #include "formats/mapped_file.h"
 #include "formats/zip.h"
 #include "writeback/container.h"
+#include "writeback/read_back.h"
 
 namespace midstream {
 namespace {
@@ -72,24 +73,26 @@ void write_keras(const std::string& source, const NamedArrays& given, const std:
     bytes = rewritten(file, arrays);
     edit.replace(kWeights, bytes);
   }
-  edit.write(path);
+  edit.write(path, [&](const std::string& written) { expect_in_keras(written, arrays); });
 }
 
 void write_keras_h5(const std::string& source, const NamedArrays& given, const std::string& path,
                     const std::vector<std::string>& optimizer) {
   H5File file(source, map_file(source));  // probed when the run was opened
   const NamedArrays arrays = fitted(file, given);
+  const auto check = [&](const std::string& written) { expect_in_keras_h5(written, arrays, optimizer); };
   auto where = places(file, arrays);
   if (!where) {
-    atomic_write(path, rewritten(file, arrays, optimizer));
+    atomic_write(path, rewritten(file, arrays, optimizer), check);
     return;
   }
   SharedBytes image = file.image();
-  atomic_write(path, [&](FileWriter& out) {
+  const auto fill = [&](FileWriter& out) {
     out.write(image.bytes);
     for (size_t i = 0; i < arrays.size(); ++i)
       out.write_at((*where)[i].offset, {arrays[i].second.bytes(), arrays[i].second.nbytes()});
-  });
+  };
+  atomic_write(path, fill, check);
 }
 
 }  // namespace midstream

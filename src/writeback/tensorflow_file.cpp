@@ -11,6 +11,7 @@
 #include "formats/saved_model.h"
 #include "formats/tensor_bundle.h"
 #include "writeback/container.h"
+#include "writeback/read_back.h"
 
 namespace midstream {
 namespace fs = std::filesystem;
@@ -87,6 +88,7 @@ void write_saved_model(const std::string& source, const NamedArrays& arrays, con
     fs::create_directory(draft.path() / "variables");
     copy_flushed(from, draft.path(), "variables");
     edit.write((draft.path() / "variables" / "variables").string());
+    expect_in_bundle((draft.path() / "variables" / "variables").string(), arrays);
     draft.take_place();
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorKind::BadFile, path, "cannot be written: " + error.code().message() + ".");
@@ -94,7 +96,21 @@ void write_saved_model(const std::string& source, const NamedArrays& arrays, con
 }
 
 void write_checkpoint(const std::string& source, const NamedArrays& arrays, const std::string& path) {
-  edited(source, arrays).write(path);
+  // Written and read beside its place, then moved: the index, which says what the other files hold, last.
+  const fs::path target = fs::absolute(path).lexically_normal();
+  try {
+    Draft draft(target);
+    const std::string prefix = (draft.path() / target.filename()).string();
+    edited(source, arrays).write(prefix);
+    expect_in_bundle(prefix, arrays);
+    const fs::path index = prefix + ".index";
+    for (const auto& entry : fs::directory_iterator(draft.path()))
+      if (entry.path() != index) fs::rename(entry.path(), target.parent_path() / entry.path().filename());
+    fs::rename(index, target.parent_path() / index.filename());
+  } catch (const fs::filesystem_error& error) {
+    throw Error(ErrorKind::BadFile, path, "cannot be written: " + error.code().message() + ".");
+  }
+  sync_folder(target.parent_path().string());
   if (path != source) atomic_write(path + ".meta", map_file(source + ".meta").bytes);
 }
 

@@ -55,6 +55,21 @@ TEST(AtomicWrite, ReplacesWholeFilesAndKeepsTheirMode) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }
 
+TEST(AtomicWrite, LeavesTheOldFileWhenTheCheckThrows) {
+  TemporaryFolder folder;
+  atomic_write(folder / "a", as_bytes("old"));
+  std::string seen;
+  error_of(ErrorKind::Internal, [&] {
+    atomic_write(folder / "a", as_bytes("new"), [&](const std::string& written) {
+      seen = file_text(written);
+      throw Error(ErrorKind::Internal, "a", "is not what it should be.");
+    });
+  });
+  EXPECT_EQ(seen, "new");
+  EXPECT_EQ(file_text(folder / "a"), "old");
+  EXPECT_EQ(files_in(folder), 1u);
+}
+
 TEST(AtomicWrite, LeavesTheOldFileWhenTheWriterThrows) {
   TemporaryFolder folder;
   atomic_write(folder / "a", as_bytes("old"));
