@@ -15,7 +15,7 @@ else
 torch_args = -DPython_EXECUTABLE=$(CURDIR)/$(PYTHON)
 endif
 
-.PHONY: all build demo test test-cpp test-python test-unfinished bench format lint clean setup-build setup-test configure
+.PHONY: all build demo test test-cpp test-python test-unfinished coverage bench format lint clean setup-build setup-test configure
 all: build
 
 setup-build:
@@ -49,6 +49,10 @@ test-python: test-cpp
 test-unfinished: setup-test configure
 	@cmake --build $(BUILD)
 	@MIDSTREAM_UNFINISHED=1 MIDSTREAM_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# What of Keras and tf_keras has a lowering: docs/coverage.md.
+coverage: setup-test build
+	@$(PYTHON) tools/coverage.py --midstream $(BUILD)/midstream --write
 
 bench: build
 	@tools/setup.sh bench
