@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "convert.h"
 #include "open.h"
@@ -26,10 +27,10 @@ Command add_convert(CLI::App& app) {
     Converted c = convert_with_training(
         o->file, {.which = {.signature = o->signature, .function = {}, .fed = {}}, .exact_random = o->exact_random});
     write_package(c, o->output);
-    fmt::print("{}: model.py (class {}, {} lines), weights.safetensors ({} tensors){}\n", o->output,
+    fmt::print("{}: model.py (class {}, {} lines), weights.safetensors ({} tensors){}\n", printable(o->output),
                c.module.class_name, std::count(c.module.source.begin(), c.module.source.end(), '\n'), c.weights.size(),
                c.training.empty() ? "" : fmt::format(", training.py, state.safetensors ({} tensors)", c.state.size()));
-    if (!c.no_training.empty()) fmt::print("No training.py: {}\n", c.no_training);
+    if (!c.no_training.empty()) fmt::print("No training.py: {}\n", printable(c.no_training, true));
     return kDone;
   };
 }

@@ -74,10 +74,10 @@ int verify(const Options& o) {
       fmt::print("  {:<9} {:<48} {:9.2e} {}\n", r.mode, printable(r.what), r.error,
                  r.error <= r.bound ? "" : "DIFFERENT");
     if (first)
-      fmt::print("{}: different, first at {} ({}): {:.2e}, at most {:.2e} is rounding\n", o.file,
+      fmt::print("{}: different, first at {} ({}): {:.2e}, at most {:.2e} is rounding\n", printable(o.file),
                  printable(first->what), first->mode, first->error, first->bound);
     else
-      fmt::print("{}: the same model in outputs and gradients ({} comparisons)\n", o.file, rows.size());
+      fmt::print("{}: the same model in outputs and gradients ({} comparisons)\n", printable(o.file), rows.size());
   }
   return first ? kDifferent : kDone;
 }

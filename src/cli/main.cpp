@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 
 int main(int argc, char** argv) {
@@ -27,7 +28,8 @@ int main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     std::string text = error.what();
     if (text.ends_with('.')) text.pop_back();
-    fmt::print(stderr, "midstream: {}. `midstream --help`, or --help behind a command, says what there is.\n", text);
+    fmt::print(stderr, "midstream: {}. `midstream --help`, or --help behind a command, says what there is.\n",
+               printable(text, true));
     return cli::kWrongUsage;
   }
   try {
@@ -39,7 +41,7 @@ int main(int argc, char** argv) {
     return error.kind() == ErrorKind::Usage ? cli::kWrongUsage : cli::kFailed;
   } catch (const std::exception& error) {
     std::string text = error.what();
-    fmt::print(stderr, "midstream: {}\n", verbose ? text : text.substr(0, text.find('\n')));
+    fmt::print(stderr, "midstream: {}\n", printable(verbose ? text : text.substr(0, text.find('\n')), true));
     return cli::kFailed;
   }
   return cli::kWrongUsage;

@@ -8,6 +8,8 @@ namespace midstream::cli {
 
 inline constexpr const char* kOracleScript = R"PY(
 import os, sys
+# With -c Python looks for modules in the working directory first: a numpy.py that lies beside a model is not numpy.
+sys.path[:] = [place for place in sys.path if place]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -214,7 +214,8 @@ std::string size_name(const Program& p, const Step& step) {
 std::string BodyPrinter::name_for(Value v, const Step& step, size_t i, const Uses& uses,
                                   const std::vector<std::string>& dying) {
   const Type& type = p_.graph->type(v);
-  const auto free = [&](const std::string& name) { return !live.contains(name); };
+  // A local name that is also a helper's would hide the helper in the whole method.
+  const auto free = [&](const std::string& name) { return !live.contains(name) && !p_.helpers.contains(name); };
   const auto numbered = [&](const std::string& name) {
     std::string out = name;
     for (int k = 2; !free(out); ++k) out = name + "_" + std::to_string(k);

@@ -97,13 +97,22 @@ std::string block_name(const Program& program, const Class& cls, bool several_re
   return name.ends_with("Block") ? name : name + "Block";
 }
 
+// The helpers that the file prints, also for the sake of one another.
+void add_helper(const std::string& name, std::set<std::string>& out) {
+  const HelperText* text = find_helper(name);
+  if (!out.insert(name).second || !text) return;
+  for (const std::string& needed : text->needs) add_helper(needed, out);
+}
+
 void name_classes(Program& program, const std::string& model_name) {
-  std::set<std::string> taken(program.helpers.begin(), program.helpers.end());
+  std::set<std::string> helpers;
+  for (const std::string& name : program.helpers) add_helper(name, helpers);
+  std::set<std::string> taken = helpers;
   size_t residual = 0;
   for (const Class& cls : program.classes)
     residual += cls.kind == "block" && shortcut(program, module_of(program, cls.instances[0])) != Shortcut::None;
   const auto give = [&](Class& cls, const std::string& name) {
-    cls.name = program.helpers.contains(name) ? name + "Layer" : name;
+    cls.name = helpers.contains(name) ? name + "Layer" : name;
     for (int i = 2; !taken.insert(cls.name).second; ++i) cls.name = name + std::to_string(i);
   };
   for (Class& cls : program.classes)

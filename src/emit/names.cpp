@@ -6,10 +6,13 @@
 
 namespace midstream::emit {
 
+// isalnum asks the locale, and in some of them a byte of a longer character is a letter.
+static bool is_ascii_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+
 std::vector<std::string> words(const std::string& name) {
   std::vector<std::string> out(1);
   for (const char c : name) {
-    if (isalnum(static_cast<unsigned char>(c)))
+    if (is_ascii_word(c))
       out.back() += c;
     else if (!out.back().empty())
       out.emplace_back();
@@ -72,12 +75,18 @@ std::string identifier(const std::string& name) {
       "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
       "not", "or", "pass", "raise", "return", "try", "while", "with", "yield", "max", "min", "int", "bool", "len",
       "list", "self", "torch", "nn", "F", "Tensor",
-      // nn.Module
-      "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double",
-      "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_parameter", "get_submodule", "half",
-      "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children", "named_modules",
-      "named_parameters", "parameters", "register_buffer", "register_module", "register_parameter", "requires_grad_",
-      "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad"};
+      // What midstream.load keeps on a module
+      "midstream_source", "midstream_text", "midstream_variables",
+      // nn.Module: a part with the name of one of its members would not be found under that name
+      "T_destination", "get_extra_state", "register_backward_hook", "register_forward_hook",
+      "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook",
+      "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_state_dict_post_hook",
+      "register_state_dict_pre_hook", "set_extra_state", "add_module", "apply", "bfloat16", "buffers",
+      "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float",
+      "forward", "get_buffer", "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia",
+      "named_buffers", "named_children", "named_modules", "named_parameters", "parameters", "register_buffer",
+      "register_module", "register_parameter", "requires_grad_", "set_submodule", "share_memory", "state_dict", "to",
+      "to_empty", "train", "training", "type", "xpu", "zero_grad"};
   std::vector<std::string> parts = words(name);
   std::rotate(parts.begin(),
               std::find_if(parts.begin(), parts.end(),

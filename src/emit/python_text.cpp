@@ -33,4 +33,17 @@ std::string python_prose(const std::string& text) {
   return out;
 }
 
+std::string markdown(const std::string& prose) {
+  std::string out;
+  for (const char c : prose) {
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '&')
+      out += "&amp;";
+    else
+      out += (c == '[' ? "\\" : "") + std::string(1, c);
+  }
+  return out;
+}
+
 }  // namespace midstream::emit

@@ -11,4 +11,7 @@ std::string python_string(const std::string& text);
 // Text for the inside of a docstring, a comment or one line of Markdown: it can end neither, and stays on its line.
 std::string python_prose(const std::string& text);
 
+// Prose as one line of Markdown in which nothing is a tag, a link or an image.
+std::string markdown(const std::string& prose);
+
 }  // namespace midstream::emit

@@ -199,7 +199,8 @@ std::string emit_readme(const EmittedModule& module, const EmitOptions& options,
       options.source_file.empty()
           ? "a TensorFlow model"
           : "`" + emit::python_prose(options.source_file) + "`" +
-                (options.written_by.empty() ? "" : " (" + emit::python_prose(options.written_by) + ")"));
+                (options.written_by.empty() ? ""
+                                            : " (" + emit::markdown(emit::python_prose(options.written_by)) + ")"));
   out +=
       "| file | what it is |\n|---|---|\n| `model.py` | the model as a `torch.nn.Module` |\n| `weights.safetensors` | "
       "its weights |\n";
@@ -212,7 +213,7 @@ std::string emit_readme(const EmittedModule& module, const EmitOptions& options,
       "original had.\n";
   if (p.differences.empty()) return out;
   out += "\n## Training\n\n`training.py` differs from Keras in this (`midstream train` does not):\n\n";
-  for (const std::string& d : p.differences) out += "- " + d + "\n";
+  for (const std::string& d : p.differences) out += "- " + emit::markdown(d) + "\n";
   return out;
 }
 

@@ -86,7 +86,7 @@ bool is_default_name(const std::string& name) {
 }
 
 std::vector<std::string> Writer::input_names(const Class& c, const Module& instance) const {
-  std::set<std::string> taken;
+  std::set<std::string> taken(p_.helpers.begin(), p_.helpers.end());
   std::vector<std::string> out;
   static const char* const kNames[] = {"x", "y", "z", "u", "v", "w"};
   size_t tensors = 0;

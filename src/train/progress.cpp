@@ -6,6 +6,8 @@
 #include <csignal>
 #include <cstdio>
 
+#include "base/text.h"
+
 namespace midstream {
 
 Progress::Progress(bool wanted) : shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
@@ -33,7 +35,7 @@ void Progress::epoch(const std::string& where, const Logs& logs) {
   first_ = -1;
   if (!shown_) return;
   fmt::print(stderr, "\r{}", where);
-  for (const auto& [name, value] : logs) fmt::print(stderr, "  {} {:.6g}", name, value);
+  for (const auto& [name, value] : logs) fmt::print(stderr, "  {} {:.6g}", printable(name), value);
   fmt::print(stderr, "\033[K\n");
   open_ = false;
 }

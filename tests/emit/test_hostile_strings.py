@@ -4,6 +4,7 @@ is Python that does nothing but define the model."""
 import ast
 import json
 import os
+import re
 import subprocess
 import zipfile
 
@@ -200,6 +201,29 @@ def test_what_convert_writes(text, tmp_path):
         readme = tmp_path / str(i) / "README.md"
         assert not readme.exists() or RUN not in readme.read_text().splitlines()
     assert compiled > 0
+
+
+def test_the_version_that_a_file_names(tmp_path):
+    """It stands in the docstring of model.py and in README.md, where it is no tag and no link either."""
+    nested(keras).save(tmp_path / "m.keras")
+    _, members = keras_document(tmp_path / "m.keras")
+    written = 0
+    for i, new in enumerate([*HOSTILE, "<img src=x onerror=a>[b](javascript:c)"]):
+        metadata = {**json.loads(members["metadata.json"]), "keras_version": "3.12.0" + new}
+        with zipfile.ZipFile(tmp_path / f"{i}.keras", "w") as z:
+            for name, data in members.items():
+                z.writestr(name, json.dumps(metadata) if name == "metadata.json" else data)
+        command_line("convert", tmp_path / f"{i}.keras", "-o", tmp_path / str(i))
+        for source in tmp_path.glob(f"{i}/*.py"):
+            compile(source.read_bytes(), source.name, "exec")
+            top = ast.parse(source.read_bytes()).body
+            assert not any(isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) for node in top)
+        if (tmp_path / str(i) / "README.md").exists():
+            text = (tmp_path / str(i) / "README.md").read_text()
+            assert "<img" not in text and not re.search(r"(?<!\\)\[b\]", text)
+            assert RUN not in text.splitlines()
+            written += 1
+    assert written > 0
 
 
 def test_nothing_acts_on_the_terminal(tmp_path):
