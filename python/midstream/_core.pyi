@@ -144,7 +144,9 @@ class _Converted(TypedDict):
     variables: dict[str, str]  # key of the state_dict -> name in the file
 
 def open(path: str, signature: str = "", function: str = "", shapes: Mapping[str, Sequence[int]] = {}) -> Model: ...
-def resume(path: str, device: str = "cpu", random_step: int = 0, dtype: str = "") -> Run: ...
+def resume(
+    path: str, device: str = "cpu", random_step: int = 0, dtype: str = "", train_step: str = "refuse"
+) -> Run: ...
 def convert(path: str, which: OpenOptions, exact_random: bool = False) -> _Converted:
     """The generated source of a file's model, and its tensors."""
 

@@ -17,13 +17,22 @@ from midstream._module import build, save_module
 
 
 def resume(
-    path: str | os.PathLike, *, device: str = "cpu", random_step: int = 0, dtype: torch.dtype | None = None
+    path: str | os.PathLike,
+    *,
+    device: str = "cpu",
+    random_step: int = 0,
+    dtype: torch.dtype | None = None,
+    train_step: str = "refuse",
 ) -> Run:
     """Opens a .keras or .h5 file and is where its training stopped: weights, slots, step, schedule, loss, metrics.
 
     `dtype`: compute in torch.float32 or torch.float64, whatever the file's is; what is saved has the file's again.
+
+    `train_step`: what to do with a model class of your own, whose call() and train_step() are not in the file:
+    "refuse", or "ignore" them and train the layers of its config with the compiled loss.
     """
-    return Run(_core.resume(os.fspath(path), device, random_step, str(dtype or "").removeprefix("torch.")))
+    dtype_name = str(dtype or "").removeprefix("torch.")
+    return Run(_core.resume(os.fspath(path), device, random_step, dtype_name, train_step))
 
 
 def save(what: Run | nn.Module, path: str | os.PathLike) -> None:

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/error.h"
 #include "bind.h"
 #include "data/npz.h"
 #include "save.h"
@@ -20,8 +21,12 @@ Batch batch_of(const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& 
   return {x, y, sample_weight};
 }
 
-Run resume(const std::string& path, const std::string& device, int64_t random_step, const std::string& dtype) {
+Run resume(const std::string& path, const std::string& device, int64_t random_step, const std::string& dtype,
+           const std::string& train_step) {
+  if (train_step != "refuse" && train_step != "ignore")
+    throw Error(ErrorKind::Usage, "train_step", "'" + train_step + "' is no choice.", "Give \"refuse\" or \"ignore\".");
   RunOptions options;
+  options.ignore_train_step = train_step == "ignore";
   options.device = device;
   options.dtype = dtype;
   options.random_step = random_step;
@@ -138,7 +143,7 @@ void bind_train(py::module_& m) {
       .def("save_checkpoint", [](Run& run, const std::string& path) { run.save_checkpoint(path); })
       .def("load_checkpoint", [](Run& run, const std::string& path) { run.load_checkpoint(path); });
   m.def("resume", &resume, py::arg("path"), py::arg("device") = "cpu", py::arg("random_step") = 0,
-        py::arg("dtype") = "");
+        py::arg("dtype") = "", py::arg("train_step") = "refuse");
 }
 
 }  // namespace midstream

@@ -27,7 +27,7 @@ void interrupt(int) {
 }
 
 struct Options {
-  std::string file, data, validation, output, device = "cpu", dtype, history, log_dir;
+  std::string file, data, validation, output, device = "cpu", dtype, history, log_dir, train_step = "refuse";
   FitOptions fit;
   bool no_shuffle = false, quiet = false;
   int64_t random_step = 0;
@@ -51,7 +51,11 @@ int train(Options& o) {
   if (!is_keras_file(o.file))
     throw Error(ErrorKind::Unsupported, o.file, "holds no loss and no optimizer, only a graph.",
                 "Train it from Python: midstream.load gives a torch.nn.Module.");
-  Run run = Run::resume(o.file, {.device = o.device, .dtype = o.dtype, .random_step = o.random_step, .compiled = true});
+  Run run = Run::resume(o.file, {.device = o.device,
+                                 .dtype = o.dtype,
+                                 .random_step = o.random_step,
+                                 .compiled = true,
+                                 .ignore_train_step = o.train_step == "ignore"});
   if (!run.can_train())
     throw Error(ErrorKind::BadData, o.file, "was saved without compile(): it names no loss and no optimizer.",
                 "Compile it in Keras and save it again, or train it from Python.");
@@ -102,6 +106,11 @@ Command add_train(CLI::App& app) {
       ->capture_default_str();
   sub->add_option("--device", o->device, "cpu or cuda")->capture_default_str();
   sub->add_option("--dtype", o->dtype, "Compute in float32 or float64, whatever the file's dtype is");
+  sub->add_option("--train-step", o->train_step,
+                  "A model class of your own, whose train_step() is not in the file: refuse, or ignore it and train "
+                  "with the compiled loss")
+      ->check(CLI::IsMember({"refuse", "ignore"}))
+      ->capture_default_str();
   sub->add_option("--checkpoint-dir", o->fit.checkpoint_dir);
   sub->add_option("--checkpoint-every", o->fit.checkpoint_every, "Steps; 0: every epoch");
   sub->add_flag("--resume", o->fit.resume, "Go on from the newest checkpoint");

@@ -16,7 +16,8 @@ Run& Run::operator=(Run&&) noexcept = default;
 Run::~Run() = default;
 
 Run Run::resume(const std::string& path, const RunOptions& options) {
-  return resume(std::make_shared<keras::File>(keras::read(path)), options);
+  return resume(std::make_shared<keras::File>(keras::read(path, {.ignore_train_step = options.ignore_train_step})),
+                options);
 }
 
 Run Run::resume(std::shared_ptr<keras::File> file, const RunOptions& options) {

@@ -29,6 +29,7 @@ struct RunOptions {
   std::string dtype;        // "float32" or "float64": computes in it, whatever the file's is, and changes `file` so
   int64_t random_step = 0;  // where the counters of seeded random layers start
   bool compiled = true;     // false: weights only, no loss, metrics or optimizer (predict)
+  bool ignore_train_step = false;  // a class of the user's trains as the plain model does (keras::ReadOptions)
 };
 
 // Names and values in Keras' order: "loss", then the losses of several outputs, then the metrics.

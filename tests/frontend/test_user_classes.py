@@ -123,3 +123,46 @@ def test_a_model_with_a_train_step_of_its_own(module, ending, tmp_path):
     ours = midstream.load(str(tmp_path / f"plain{ending}"))
     data = np.ones((2, 4), np.float32)
     np.testing.assert_allclose(ours(torch.from_numpy(data)).detach(), plain(data).numpy(), rtol=1e-5)
+
+
+@both
+@pytest.mark.parametrize("base", ["Model", "Sequential"])
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_train_step_ignore_trains_with_the_compiled_loss(module, base, ending, tmp_path):
+    class Trained(getattr(module, base)):
+        def train_step(self, data):  # noqa: ARG002
+            raise AssertionError("another training")
+
+    x = module.Input((4,))
+    layer = module.layers.Dense(3)
+    model = Trained([x, layer]) if base == "Sequential" else Trained(x, layer(x))
+    model.compile(module.optimizers.Adam(0.1), "mean_squared_error")
+    model.save(tmp_path / f"m{ending}")
+    data, target = np.ones((2, 4), np.float32), np.zeros((2, 3), np.float32)
+    run = midstream.resume(tmp_path / f"m{ending}", train_step="ignore")
+    run.core.train_step([torch.from_numpy(data)], [torch.from_numpy(target)])
+    midstream.save(run, tmp_path / f"out{ending}")
+    plain = module.Sequential([module.Input((4,)), module.layers.Dense(3)])
+    plain.set_weights(model.get_weights())
+    plain.compile(module.optimizers.Adam(0.1), "mean_squared_error")
+    plain.train_on_batch(data, target)
+    # One step of Adam in float32: the kernel's rounding, a few units in the last place of the weights.
+    back = module.models.load_model(tmp_path / f"out{ending}", custom_objects={"Trained": Trained})
+    for ours, theirs in zip(back.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_choice_of_train_step_that_is_none(tmp_path):
+    with pytest.raises(midstream.Error, match="'maybe' is no choice"):
+        midstream.resume(tmp_path / "m.keras", train_step="maybe")
+
+
+def test_a_dtype_policy_with_the_name_of_one_of_keras(tmp_path):
+    class DTypePolicy(keras.dtype_policies.DTypePolicy):
+        pass
+
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=DTypePolicy("float32"))]).save(
+        tmp_path / "m.keras"
+    )
+    with pytest.raises(midstream.Error, match="unregistered>DTypePolicy"):
+        midstream.load(tmp_path / "m.keras")

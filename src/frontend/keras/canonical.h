@@ -80,6 +80,9 @@ SourceLayer canonical_layer(const json& layer, const WrittenBy& by);
 // The model a config describes: {"class_name": "Functional" | "Sequential" | "Model", "config": ...}.
 Model canonical_model(const json& model, const WrittenBy& by);
 bool is_model_class(const std::string& class_name);
+// A serialized model of a class of the user's becomes the plain Functional or Sequential one that its config describes;
+// everything else stays as it is, the models inside it too.
+void make_plain(json& model, const WrittenBy& by);
 // A serialized activation, initializer, ...: name or {"class_name", "config"}.
 json canonical_object(const json& object, const WrittenBy& by);
 json canonical_activation(const json& activation, const WrittenBy& by);

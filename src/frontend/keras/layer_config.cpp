@@ -13,6 +13,7 @@ namespace {
 std::string dtype_name(const json& dtype) {
   if (dtype.is_string()) return dtype.get<std::string>();
   if (dtype.is_object()) {
+    if (const std::string own = user_class(dtype); !own.empty()) return own;
     // {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}; Keras 2: "Policy"
     const json& config = dtype.contains("config") ? dtype.at("config") : dtype;
     if (config.is_string()) return config.get<std::string>();

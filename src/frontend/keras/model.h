@@ -102,8 +102,14 @@ struct File {
   std::optional<OptimizerState> optimizer;
 };
 
+struct ReadOptions {
+  // A model of a class of the user's is read as the plain Functional or Sequential model that its config describes:
+  // its call() and train_step(), which no file holds, are passed over.
+  bool ignore_train_step = false;
+};
+
 // Opens any .keras or .h5 file; throws Error(BadFile / Unsupported / Mismatch).
-File read(const std::string& path);
+File read(const std::string& path, const ReadOptions& options = {});
 
 // The same model computing in "float32" or "float64": every layer whose policy is the file's floatx gets the new one.
 // The arrays stay as the file has them and are cast where they are bound to variables, as Keras casts them. What else

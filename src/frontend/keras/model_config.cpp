@@ -201,34 +201,57 @@ SourceLayer canonical_layer(const json& layer, const WrittenBy& by) {
   }
   if (const std::string own = user_class(layer); !own.empty()) out.registered_name = own;
   out.build_config = layer.value("build_config", json());
-  const json config = layer.value("config", json::object());
-  if (is_model_class(out.class_name)) {
+  if (is_model_class(out.class_name)) {  // no copy of its config: each level of nested models would copy all below it
     out.model = std::make_shared<Model>(canonical_model(layer, by));
     out.config = {{"name", out.name}, {"trainable", out.model->trainable}};
   } else {
-    out.config = canonical_layer_config(out.class_name, config, by);
+    out.config = canonical_layer_config(out.class_name, layer.value("config", json::object()), by);
     out.config["name"] = out.name;
   }
   return out;
+}
+
+namespace {
+
+bool is_functional(const json& config) {
+  return config.is_object() && config.contains("input_layers") && config.contains("layers");
+}
+
+// Keras writes "layers" alone of Sequential models; of a class that was built by calls it writes none.
+bool is_sequential(const json& config) {
+  return config.is_object() && config.contains("layers") && config.at("layers").is_array() &&
+         !config.contains("input_layers");
+}
+
+}  // namespace
+
+void make_plain(json& model, const WrittenBy& by) {
+  if (!model.is_object() || !model.contains("config") || is_model_class(canonical_class(model, by))) return;
+  const json& config = model.at("config");
+  if (!is_functional(config) && !is_sequential(config)) return;
+  model["class_name"] = is_functional(config) ? "Functional" : "Sequential";
+  model.erase("module");
+  model.erase("registered_name");
 }
 
 Model canonical_model(const json& whole, const WrittenBy& by) {
   const std::string class_name = canonical_class(whole, by);
   const json& config = whole.contains("config") ? whole.at("config") : whole;
   const std::string name = layer_name(whole);
-  const bool functional = config.is_object() && config.contains("input_layers") && config.contains("layers");
-  const bool sequential = class_name == "Sequential";
+  const bool functional = is_functional(config), own = !is_model_class(class_name);
+  const bool sequential = class_name == "Sequential" || (own && is_sequential(config));
   if (!functional && !sequential)
     throw Error(ErrorKind::Unsupported, name,
                 fmt::format("'{}' is a subclassed model: the file holds its weights, but not its layers' connections.",
                             class_name),
                 "Save it as a Functional model, or export it as SavedModel, which holds a graph.");
   // A class of the user's may compute and train in its own way: call() and train_step() are code, which no file holds.
-  if (!is_model_class(class_name))
+  if (own)
     throw Error(
         ErrorKind::Unsupported, name,
         fmt::format("'{}' is a class of your own, whose call() and train_step() are not in the file.", class_name),
-        "If it trains with the compiled loss as Keras' own models do, save the plain model: "
+        "If it computes and trains with the compiled loss as Keras' own models do, say `midstream train --train-step "
+        "ignore` (in Python resume(..., train_step=\"ignore\")), or save the plain model: "
         "keras.Model(model.inputs, model.outputs), compiled with the same optimizer object.");
   Model model = functional ? read_functional(config, name, by) : read_sequential(config, whole, name, by);
   if (config.is_object() && config.contains("trainable") && config.at("trainable").is_boolean())

@@ -103,7 +103,13 @@ OptimizerState state_of(std::vector<FileArray> arrays) {
   return state;
 }
 
-File read_zip(const std::string& path) {
+// The model of the config, of a class of the user's as well where it is to be read as a plain one.
+Model model_of(json config, const WrittenBy& by, const ReadOptions& options) {
+  if (options.ignore_train_step) make_plain(config, by);
+  return canonical_model(config, by);
+}
+
+File read_zip(const std::string& path, const ReadOptions& options) {
   const ZipFile zip = ZipFile::open(path);
   File file;
   file.path = path;
@@ -111,7 +117,7 @@ File read_zip(const std::string& path) {
   const json metadata = parse_python_json(text_of(zip, "metadata.json"), path + ": metadata.json");
   const WrittenBy by = written_by(metadata.value("keras_version", std::string()));
   const json config = parse_python_json(text_of(zip, "config.json"), path + ": config.json");
-  file.model = canonical_model(config, by);
+  file.model = model_of(config, by, options);
   if (!zip.contains("model.weights.h5"))
     throw Error(ErrorKind::Unsupported, path, "this .keras file has no member 'model.weights.h5'.",
                 "Only weights in HDF5 are read.");
@@ -136,7 +142,7 @@ File read_zip(const std::string& path) {
   return file;
 }
 
-File read_h5(const std::string& path) {
+File read_h5(const std::string& path, const ReadOptions& options) {
   const H5File h5 = H5File::open(path);
   const auto config_text = h5.string_attribute("/", "model_config");
   if (!config_text) {
@@ -156,7 +162,7 @@ File read_h5(const std::string& path) {
   WrittenBy by = written_by(version);
   by.backend = h5.string_attribute("/", "backend").value_or("");
   if (by.backend.empty()) by.backend = h5.string_attribute(weights, "backend").value_or("");
-  file.model = canonical_model(parse_python_json(*config_text, path + ": model_config"), by);
+  file.model = model_of(parse_python_json(*config_text, path + ": model_config"), by, options);
   attach_flat(file.model, h5, weights, path);
   const auto training = h5.string_attribute("/", "training_config");
   finish(file, training ? parse_python_json(*training, path + ": training_config") : json(), by);
@@ -179,14 +185,14 @@ void set_floatx(File& file, const std::string& dtype) {
   file.floatx = dtype;
 }
 
-File read(const std::string& path) {
+File read(const std::string& path, const ReadOptions& options) {
   if (std::filesystem::is_directory(path))
     throw Error(ErrorKind::Usage, path, "this is a directory, a .keras or .h5 file is wanted.");
   const SharedBytes bytes = map_file(path);
   const std::string_view start = bytes.text().substr(0, 4);
   try {
-    if (start == "PK\x03\x04" || start == "PK\x05\x06") return read_zip(path);
-    if (H5File::looks_like(bytes.bytes)) return read_h5(path);
+    if (start == "PK\x03\x04" || start == "PK\x05\x06") return read_zip(path, options);
+    if (H5File::looks_like(bytes.bytes)) return read_h5(path, options);
   } catch (const json::exception& e) {
     throw Error(ErrorKind::BadFile, path, fmt::format("its configuration is not of a known form: {}.", e.what()));
   } catch (const Error& e) {
