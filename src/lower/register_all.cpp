@@ -9,6 +9,7 @@ namespace midstream {
 namespace keras {
 void register_activation_layers(Registry&);
 void register_activations(Registry&);
+void register_applications(Registry&);
 void register_attention(Registry&);
 void register_bidirectional(Registry&);
 void register_constraints(Registry&);
@@ -60,6 +61,7 @@ void register_state(Registry&);
 void register_all(Registry& r) {
   keras::register_activation_layers(r);
   keras::register_activations(r);
+  keras::register_applications(r);
   keras::register_attention(r);
   keras::register_bidirectional(r);
   keras::register_constraints(r);

@@ -40,6 +40,7 @@ LAYERS = {
     "group_norm": over(IMAGE, lambda L: L.GroupNormalization(2, scale=False), lambda L: L.GroupNormalization(4)),
     "layer_norm": over(SEQUENCE, lambda L: L.LayerNormalization(center=False)),
     "layer_norm_axes": over(IMAGE, lambda L: L.LayerNormalization(axis=[1, 2])),
+    "unit_norm": over(IMAGE, lambda L: L.UnitNormalization(axis=[1, 2])),
     "max_pool_same": over(IMAGE, lambda L: L.MaxPooling2D(3, 2, padding="same")),
     "max_pool_stride1": over(IMAGE, lambda L: L.MaxPooling2D(2, 1, padding="same")),
     "average_pool_same": over(IMAGE, lambda L: L.AveragePooling2D((2, 3), padding="same")),
@@ -113,6 +114,19 @@ def test_attention_with_masks_and_two_inputs(midstream, tmp_path):
 
     memory = np.random.default_rng(0).normal(size=(4, 3, 6))
     same_as_keras(midstream, tmp_path, build, inputs=[TOKENS, memory])
+
+
+def test_layers_of_keras_3(midstream, tmp_path):
+    """RMSNormalization, and one table for rows and scores."""
+
+    def build(k):
+        L = k.layers
+        tokens = k.Input((None,), dtype="int32", name="tokens")
+        embedding = L.ReversibleEmbedding(12, 8, logit_soft_cap=3.0)
+        x = L.RMSNormalization()(embedding(tokens))
+        return k.Model(tokens, embedding(x, reverse=True))
+
+    same_as_keras(midstream, tmp_path, build, inputs=[TOKENS])
 
 
 def test_merge_layers(midstream, tmp_path):

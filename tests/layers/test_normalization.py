@@ -148,3 +148,33 @@ def test_group_normalization_passes_the_mask_on():
         return k.Model(i, [y, k.layers.GlobalAveragePooling1D()(y)])
 
     same_as_keras(build, inputs=[x])
+
+
+@pytest.mark.parametrize("shape, axis", [((4,), -1), ((3, 5, 4), -1), ((3, 5, 4), [2, 3]), ((3, 5, 4), [1, 2, 3])])
+def test_rms_normalization(shape, axis):
+    layers = [lambda k, o=o: k.layers.RMSNormalization(axis=axis, **o) for o in ({}, {"epsilon": 0.1})]
+    same_as_keras(outputs_of(shape, *layers))
+
+
+def test_rms_normalization_in_half_precision():
+    same_as_keras(
+        outputs_of((6,), lambda k: k.layers.RMSNormalization(dtype="mixed_float16")),
+        dtype="float32",
+        tol=2e-3,
+        reason="float16: one rounding of the output, and of the gradient",
+    )
+
+
+@both
+@pytest.mark.parametrize("shape, axis", [((4,), -1), ((3, 5, 4), 1), ((3, 5, 4), [1, 2]), ((None, 4), [-1])])
+def test_unit_normalization(module, shape, axis):
+    same_as_keras(outputs_of(shape, lambda k: k.layers.UnitNormalization(axis=axis)), module=module)
+
+
+def test_unit_normalization_of_tiny_vectors_differs_between_the_keras():
+    """Keras 3 bounds the norm by 1e-12, Keras 2 its square."""
+    x = np.full((2, 4), 1e-8)
+    x[1] = 0.3
+    build = outputs_of((4,), lambda k: k.layers.UnitNormalization())
+    same_as_keras(build, module=keras, inputs=[x])
+    same_as_keras(build, module=tf_keras, inputs=[x])

@@ -31,7 +31,7 @@ bool is_noise(const std::string& class_name, const std::string& key, const json&
       "key_shape",         "value_shape"};
   if (class_name == "InputLayer" || class_name == "Lambda") return false;
   if (always.contains(key)) return true;
-  if (key == "input_dim") return class_name != "Embedding";
+  if (key == "input_dim") return class_name != "Embedding" && class_name != "ReversibleEmbedding";
   static const std::set<std::string> if_off{"time_major",        "sparse",       "ragged", "quantization_config",
                                             "lora_rank",         "synchronized", "renorm", "activity_regularizer",
                                             "virtual_batch_size"};

@@ -140,8 +140,7 @@ Tensors concatenate(Layer& l, const Call& call) {
 // Keras 3 bounds the inverse norm, Keras 2 the squared norm.
 Value normalized(Layer& l, Value x, int64_t axis) {
   if (!l.host().keras3) return math::l2_normalize(l.b, x, axis, 1e-12);
-  Value norm = l.b.sum(l.b.square(x), {axis}, true);
-  return l.b.mul(x, math::minimum(l.b, math::rsqrt(l.b, norm), 1e7));
+  return math::l2_normalize_bounded(l.b, x, {axis}, 1e7);
 }
 
 // x over axis a with y over axis c, batch by batch: [batch, rest of x..., rest of y...].

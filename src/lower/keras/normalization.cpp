@@ -1,5 +1,5 @@
-// BatchNormalization, GroupNormalization and LayerNormalization. Formulas are in lower/math/normalization.h; which rule
-// the moving variance follows is in the canonical config.
+// The layers that normalize: by statistics, by the root mean square, or to unit length. Formulas are in
+// lower/math/normalization.h; which rule the moving variance follows is in the canonical config.
 #include "lower/math/normalization.h"
 
 #include <algorithm>
@@ -196,12 +196,40 @@ Tensors layer_normalization(Layer& l, const Call& call) {
   return l.keep_mask(call, b.cast(y, l.compute_dtype()));
 }
 
+// Keras broadcasts `scale` against the last axes of the input, whichever axes it normalizes.
+Tensors rms_normalization(Layer& l, const Call& call) {
+  l.expect_config({"axis", "epsilon"});
+  Builder& b = l.b;
+  Value x = call.one().value;
+  const std::vector<int64_t> axes = math::axes_of(b, x, l.has("axis") ? l.ints("axis") : std::vector<int64_t>{-1});
+  Dims dims;
+  for (int64_t axis : axes) dims.push_back(b.dims(x)[static_cast<size_t>(axis)]);
+  if (std::find(dims.begin(), dims.end(), kUnknown) != dims.end())
+    b.fail(ErrorKind::Mismatch,
+           "it normalizes axes of unknown size of an input of shape " + to_string(b.dims(x)) + ".");
+  const DType wide = wide_dtype(b.dtype(x));
+  Value y = math::rms_norm(b, b.cast(x, wide), axes, l.number("epsilon", 1e-6));
+  return l.keep_mask(call, b.cast(b.mul(y, b.cast(l.weight("scale", dims), wide)), b.dtype(x)));
+}
+
+// Keras 3 bounds the inverse norm, Keras 2 the squared norm.
+Tensors unit_normalization(Layer& l, const Call& call) {
+  l.expect_config({"axis"});
+  Builder& b = l.b;
+  Value x = b.cast(call.one().value, l.compute_dtype());
+  const std::vector<int64_t> axes = math::axes_of(b, x, l.has("axis") ? l.ints("axis") : std::vector<int64_t>{-1});
+  return l.keep_mask(
+      call, l.host().keras3 ? math::l2_normalize_bounded(b, x, axes, 1e12) : math::l2_normalize(b, x, axes, 1e-12));
+}
+
 }  // namespace
 
 void register_normalization(Registry& r) {
   r.layer("BatchNormalization", batch_normalization);
   r.layer("GroupNormalization", group_normalization);
   r.layer("LayerNormalization", layer_normalization);
+  r.layer("RMSNormalization", rms_normalization);
+  r.layer("UnitNormalization", unit_normalization);
 }
 
 }  // namespace midstream::keras

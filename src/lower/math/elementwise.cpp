@@ -32,8 +32,16 @@ Value divide_no_nan(Builder& b, Value x, Value y) {
 Value rsqrt(Builder& b, Value x) { return b.unary("aten::rsqrt", x); }
 
 Value l2_normalize(Builder& b, Value x, int64_t axis, double epsilon) {
-  Value norm = maximum(b, b.sum(b.square(x), {axis}, true), epsilon);
+  return l2_normalize(b, x, std::vector<int64_t>{axis}, epsilon);
+}
+
+Value l2_normalize(Builder& b, Value x, const std::vector<int64_t>& axes, double epsilon) {
+  Value norm = maximum(b, b.sum(b.square(x), axes, true), epsilon);
   return b.mul(x, rsqrt(b, norm));
+}
+
+Value l2_normalize_bounded(Builder& b, Value x, const std::vector<int64_t>& axes, double bound) {
+  return b.mul(x, minimum(b, rsqrt(b, b.sum(b.square(x), axes, true)), bound));
 }
 
 Value where_number(Builder& b, Value condition, Value x, double otherwise) {

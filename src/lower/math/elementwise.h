@@ -19,6 +19,10 @@ Value divide_no_nan(Builder& b, Value x, Value y);
 Value rsqrt(Builder& b, Value x);
 // x / sqrt(max(sum(x^2), epsilon)) along `axis` (tf.nn.l2_normalize).
 Value l2_normalize(Builder& b, Value x, int64_t axis, double epsilon);
+Value l2_normalize(Builder& b, Value x, const std::vector<int64_t>& axes, double epsilon);
+// x * min(1 / sqrt(sum(x^2)), bound): what Keras 3 has in its place. No gradient but the factor's where the bound
+// holds.
+Value l2_normalize_bounded(Builder& b, Value x, const std::vector<int64_t>& axes, double bound);
 // where(condition, x, number) with the number in x's dtype.
 Value where_number(Builder& b, Value condition, Value x, double otherwise);
 

@@ -102,4 +102,8 @@ Value variance_scaling(Builder& b, Value x, const std::vector<int64_t>& axes, Va
   return b.mul(y, b.reshape(gamma, shape));
 }
 
+Value rms_norm(Builder& b, Value x, const std::vector<int64_t>& axes, double epsilon) {
+  return b.mul(x, rsqrt(b, b.add(b.mean(b.square(x), axes, true), epsilon)));
+}
+
 }  // namespace midstream::math

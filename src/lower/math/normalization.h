@@ -37,5 +37,7 @@ Value layer_norm(Builder& b, Value x, const std::vector<int64_t>& axes, Value ga
 Value group_norm(Builder& b, Value x_ncs, int64_t groups, Value gamma, Value beta, double epsilon);
 // x * gamma / sqrt(variance + epsilon): what Keras calls rms_scaling (the mean is not subtracted).
 Value variance_scaling(Builder& b, Value x, const std::vector<int64_t>& axes, Value gamma, double epsilon);
+// x / sqrt(mean(x^2) + epsilon), the mean over `axes`.
+Value rms_norm(Builder& b, Value x, const std::vector<int64_t>& axes, double epsilon);
 
 }  // namespace midstream::math
