@@ -71,7 +71,9 @@ int64_t num_elements(const Dims& dims) {
   int64_t n = 1;
   for (int64_t d : dims) {
     if (d < 0) throw Error(ErrorKind::Internal, "", "num_elements of " + to_string(dims) + ".");
-    n *= d;
+    // Shapes come from files: one whose size does not fit 64 bits is no tensor's.
+    if (__builtin_mul_overflow(n, d, &n))
+      throw Error(ErrorKind::BadFile, "", "a tensor of shape " + to_string(dims) + " has more elements than can be.");
   }
   return n;
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "frontend/keras/compile.h"
+#include "frontend/keras/entries.h"
 
 namespace midstream::keras {
 namespace {
@@ -86,6 +87,8 @@ json canonical_loss(const json& given, const WrittenBy& by) {
   const std::string known = loss_class(name);
   if (known.empty()) return {{"class_name", name}, {"config", config}, {"custom", true}};
   if (!config.contains("name")) config["name"] = loss.is_string() ? name : to_snake_case(known);
+  const std::string checked = name_with_unknown_entries(known, config);
+  if (checked != known) return {{"class_name", checked}, {"config", config}, {"custom", true}};
   return {{"class_name", known}, {"config", config}};
 }
 

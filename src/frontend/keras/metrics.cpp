@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "frontend/keras/compile.h"
+#include "frontend/keras/entries.h"
 
 namespace midstream::keras {
 namespace {
@@ -115,6 +116,8 @@ json canonical_metric(const json& given, const WrittenBy& by) {
   if (printed.empty()) printed = metric.is_string() ? name : known.empty() ? name : to_snake_case(known);
   config["name"] = printed;
   if (known.empty()) return {{"class_name", name}, {"config", config}, {"custom", true}};
+  const std::string checked = name_with_unknown_entries(known, config);
+  if (checked != known) return {{"class_name", checked}, {"config", config}, {"custom", true}};
   return {{"class_name", known}, {"config", config}};
 }
 

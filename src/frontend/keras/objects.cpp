@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "frontend/keras/canonical.h"
+#include "frontend/keras/entries.h"
 
 namespace midstream::keras {
 namespace {
@@ -128,6 +129,7 @@ json canonical_regularizer(const json& v) {
     if (lower == "l1_l2" || lower == "l1l2") return object("L1L2", {{"l1", 0.01}, {"l2", 0.01}});
     if (lower == "orthogonal_regularizer") return object("OrthogonalRegularizer", {{"factor", 0.01}, {"mode", "rows"}});
   }
+  name = name_with_unknown_entries(name, config);
   if (name == "L1") return object("L1", {{"l1", l1}});
   if (name == "L2") return object("L2", {{"l2", l2}});
   if (name == "L1L2" || name == "WeightRegularizer" || name == "ActivityRegularizer" || name == "L1L2Regularizer") {
@@ -147,6 +149,8 @@ json canonical_constraint(const json& v) {
       {"UnitNorm", "UnitNorm"}, {"min_max_norm", "MinMaxNorm"}, {"MinMaxNorm", "MinMaxNorm"}};
   auto it = names.find(name);
   if (it == names.end()) return object(name, config);
+  if (const std::string checked = name_with_unknown_entries(it->second, config); checked != it->second)
+    return object(checked, config);
   const json axis = config.contains("axis") ? config.at("axis") : json(0);
   if (it->second == "NonNeg") return object("NonNeg", json::object());
   if (it->second == "UnitNorm") return object("UnitNorm", {{"axis", axis}});

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "frontend/keras/compile.h"
+#include "frontend/keras/entries.h"
 
 namespace midstream::keras {
 namespace {
@@ -58,7 +59,9 @@ json canonical_optimizer(const json& given, const WrittenBy& by) {
   for (const auto& [key, value] : config.items()) {
     if (key == "lr")
       c["learning_rate"] = value;
-    else if (key == "decay") {
+    else if (key == "schedule_decay") {
+      c["decay"] = value;  // the keras package's name for Nadam's
+    } else if (key == "decay") {
       if (value.is_number() && value.get<double>() != 0) c["decay"] = value;
     } else if (key == "is_legacy_optimizer" || key == "jit_compile")
       continue;
@@ -67,10 +70,16 @@ json canonical_optimizer(const json& given, const WrittenBy& by) {
     else
       c[key] = value;
   }
+  const std::string checked = name_with_unknown_entries(name, c);
   old_defaults(name, rules, c);
   c["rules"] = rules;
   c["merged_gradients"] = !by.keras3();
-  return {{"class_name", name}, {"config", c}};
+  if (c.contains("learning_rate") && c.at("learning_rate").is_object()) {
+    json& schedule = c["learning_rate"];
+    schedule["class_name"] = name_with_unknown_entries(schedule.value("class_name", std::string()),
+                                                       schedule.value("config", json::object()));
+  }
+  return {{"class_name", checked}, {"config", c}};
 }
 
 }  // namespace midstream::keras

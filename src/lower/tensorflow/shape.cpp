@@ -214,6 +214,9 @@ void lin_space(Op& op) {
   op.expect_attrs({});
   const int64_t n = known_int(op, 2);
   const DType dtype = op.input_dtype(0);
+  // TensorFlow rounds every step to the dtype.
+  if (dtype != DType::Float64 && dtype != DType::Float32)
+    op.b.fail(ErrorKind::Unsupported, "LinSpace of " + std::string(to_string(dtype)) + " has no lowering.");
   op.output(dtype == DType::Float64 ? lin_space_array<double>(dtype, op.constant(0), op.constant(1), n)
                                     : lin_space_array<float>(dtype, op.constant(0), op.constant(1), n));
 }
