@@ -122,6 +122,10 @@ class Run:
         """False when the file was never compiled."""
 
     @property
+    def left_out_metrics(self) -> list[str]:
+        """Metrics of compile() that have no lowering; the training is the same without them."""
+
+    @property
     def compile_config(self) -> str:
         """Optimizer, losses and metrics as JSON, in Keras 3's words."""
 

@@ -125,6 +125,7 @@ void bind_train(py::module_& m) {
           },
           py::arg("path"))
       .def_property_readonly("can_train", &Run::can_train)
+      .def_property_readonly("left_out_metrics", &Run::left_out_metrics)
       .def_property_readonly("compile_config", [](Run& run) { return run.file().compile.dump(); })
       .def("reset_metrics", &Run::reset_metrics)
       .def("tensors", &tensors)

@@ -3,11 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/dialect.h"
 #include "lower/keras/lower_model.h"
+#include "lower/keras/train_graph.h"
 #include "lower/tensorflow/lower_graph.h"
 #include "open.h"
 #include "train/run.h"
@@ -70,8 +72,27 @@ json inspect_keras(const std::string& path) {
     out["losses"] = file->compile.value("losses", json());
     out["metrics"] = file->compile.value("metrics", json());
   }
-  if (!out["unsupported"].empty()) return out;
-  Run run = Run::resume(file);
+  const bool opens = out["unsupported"].empty();
+  for (const std::string& what : keras::unsupported_in_compile(*file))
+    out["unsupported"].push_back({{"op", what}, {"at", {"compile()"}}});
+  out["opens"] = opens;
+  out["trains"] = false;
+  if (!opens) return out;
+  std::optional<Run> resumed;
+  try {
+    resumed = Run::resume(file);
+  } catch (const Error& error) {  // what keeps it from training; it may be run and converted all the same
+    if (error.kind() != ErrorKind::Unsupported && error.kind() != ErrorKind::Mismatch) throw;
+    out["problem"] = error.what();
+    auto program = open_program(path);
+    out["inputs"] = ports(program->forward(), program->forward().inputs);
+    out["outputs"] = ports(program->forward(), program->forward().outputs);
+    out["variables"] = variables_of(program->forward());
+    return out;
+  }
+  Run& run = *resumed;
+  out["trains"] =
+      run.can_train() && keras::unsupported_in_compile(*file).size() == keras::left_out_metrics(*file).size();
   out["inputs"] = ports(run.forward_graph(), run.forward_graph().inputs);
   out["outputs"] = ports(run.forward_graph(), run.forward_graph().outputs);
   out["variables"] = variables_of(run.forward_graph());
@@ -176,6 +197,13 @@ void print_text(const json& j) {
   }
   for (const json& missing : j.value("unsupported", json::array())) {
     fmt::print("  unsupported {}  at {}\n", text_of(missing["op"]), text_of(missing["at"]));
+  }
+  if (j.contains("problem")) fmt::print("  problem    {}\n", text_of(j["problem"]));
+  if (j.contains("opens")) {
+    const bool opens = j["opens"].get<bool>(), trains = j["trains"].get<bool>();
+    fmt::print("  can be     {}\n", trains  ? "run, converted, trained and written back"
+                                    : opens ? "run and converted, not trained"
+                                            : "inspected only");
   }
 }
 

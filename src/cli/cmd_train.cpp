@@ -73,6 +73,9 @@ int train(Options& o) {
     fmt::print("{}: {} at step {}, learning rate {:g}\n", printable(o.file),
                run.restored_optimizer() ? "the optimizer goes on" : "no optimizer state in the file, it starts fresh",
                run.iterations(), run.learning_rate());
+    if (const auto left_out = run.left_out_metrics(); !left_out.empty())
+      fmt::print("  without the metrics {}, which have no lowering: they do not change the training\n",
+                 printable(fmt::format("{}", fmt::join(left_out, ", "))));
   };
   o.fit.on_epoch = [&](int64_t epoch, const Logs& logs) {
     if (board) board->epoch(epoch, logs, run.learning_rate());

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
+#include "lower/keras/train_graph.h"
 #include "train/checkpoint.h"
 #include "train/fit.h"
 #include "train/trainer.h"
@@ -26,6 +27,7 @@ Run Run::resume(std::shared_ptr<keras::File> file, const RunOptions& options) {
 }
 
 const keras::File& Run::file() const { return trainer_->file(); }
+std::vector<std::string> Run::left_out_metrics() const { return keras::left_out_metrics(trainer_->file()); }
 bool Run::can_train() const { return trainer_->can_train() && trainer_->optimizer() != nullptr; }
 bool Run::restored_optimizer() const { return trainer_->restored_optimizer(); }
 const Graph& Run::forward_graph() const { return trainer_->forward(); }

@@ -73,6 +73,8 @@ class Run {
   const keras::File& file() const;
   // False when the file was never compiled: only predict works then.
   bool can_train() const;
+  // Metrics of compile() that have no lowering; the training goes on without them.
+  std::vector<std::string> left_out_metrics() const;
   // True when the file held the optimizer's slots; false: the optimizer starts fresh.
   bool restored_optimizer() const;
   const Graph& forward_graph() const;  // inputs -> outputs of the model, both modes

@@ -195,11 +195,12 @@ SourceLayer canonical_layer(const json& layer, const WrittenBy& by) {
   SourceLayer out;
   out.name = layer_name(layer);
   out.class_name = canonical_class(layer, by);
-  if (layer.contains("registered_name") && layer.at("registered_name").is_string()) {
-    const std::string registered = layer.at("registered_name");
-    if (registered.find('>') != std::string::npos) out.registered_name = registered;
-  }
-  if (const std::string own = user_class(layer); !own.empty()) out.registered_name = own;
+  out.registered_name = user_class(layer);
+  // Without a module the registered name alone tells; with one, Keras' own layers may be registered too
+  // ("Custom>CustomScaleLayer" of tf_keras.applications).
+  if (const json registered = layer.value("registered_name", json());
+      registered.is_string() && !layer.contains("module"))
+    if (const std::string name = registered; name.find('>') != std::string::npos) out.registered_name = name;
   out.build_config = layer.value("build_config", json());
   if (is_model_class(out.class_name)) {  // no copy of its config: each level of nested models would copy all below it
     out.model = std::make_shared<Model>(canonical_model(layer, by));

@@ -47,24 +47,29 @@ std::string class_of(const json& item, const Dims& y_true, const Dims& y_pred) {
   return name == "accuracy" || name == "crossentropy" ? resolve_by_shape(name, y_true, y_pred) : name;
 }
 
-// All losses and metrics without lowering, in one message.
-void check_supported(const Compiled& compiled, const std::string& path) {
+template <class Table>
+bool has_lowering(const json& item, const Table& table) {
+  const std::string name = item.at("class_name");
+  if (name == "accuracy" || name == "crossentropy") return true;
+  return !item.value("custom", false) && table.find(name);
+}
+
+// All losses without lowering, in one message. (Metrics without one are left out: they do not change the training.)
+void check_losses(const Compiled& compiled, const std::string& path) {
   std::set<std::string> missing;
-  auto check = [&](const json& item, const auto& table, const char* kind) {
-    if (item.is_null()) return;
-    const std::string name = item.at("class_name");
-    if (name == "accuracy" || name == "crossentropy") return;
-    if (item.value("custom", false) || !table.find(name)) missing.insert(fmt::format("{} {}", kind, name));
-  };
+  bool own = false;
   for (size_t i = 0; i < compiled.outputs; ++i) {
-    check(compiled.loss(i), registry().losses, "loss");
-    for (const char* key : {"metrics", "weighted_metrics"})
-      for (const json& m : compiled.metrics(key, i)) check(m, registry().metrics, "metric");
+    const json loss = compiled.loss(i);
+    if (loss.is_null() || has_lowering(loss, registry().losses)) continue;
+    missing.insert("loss " + loss.at("class_name").get<std::string>());
+    own = own || loss.value("custom", false);
   }
   if (missing.empty()) return;
   throw Error(ErrorKind::Unsupported, path,
               fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
-              "Functions of your own cannot be read from a file: compile the model with one of Keras' losses.");
+              own ? "A loss of your own is code, which no file holds: compile the model with one of Keras' losses and "
+                    "save it again, or train run.model in a loop of your own."
+                  : "`midstream ops --frontend keras` lists the losses that there are.");
 }
 
 // Visits every metric of compile() with its path in the Variables table and its name in the logs.
@@ -75,6 +80,7 @@ void for_each_metric(const Compiled& compiled, const StepData& data, const std::
     for (size_t i = 0; i < compiled.outputs; ++i) {
       if (!data.targets[i]) continue;
       for (const json& m : compiled.metrics(key, i)) {
+        if (!has_lowering(m, registry().metrics)) continue;
         std::string name = m.at("config").at("name");
         if (used.count(name)) name = "weighted_" + name;
         for (int n = 1; used.count(name); ++n)
@@ -98,7 +104,7 @@ class StepBuilder {
  public:
   StepBuilder(const File& file, const Dialect& dialect, std::shared_ptr<Variables> variables, const StepData& data)
       : file_(file), compiled_(file), data_(data), rules_(rules_of(file)) {
-    check_supported(compiled_, file.path);
+    check_losses(compiled_, file.path);
     step_.graph = std::make_unique<Graph>(std::move(variables));
     step_.graph->name = "step";
     step_.host = std::make_unique<LayerHost>(file.keras3);
@@ -265,6 +271,41 @@ std::vector<bool> wanted_targets(const File& file) {
     wanted.push_back(!compiled.loss(i).is_null() || !compiled.metrics("metrics", i).empty() ||
                      !compiled.metrics("weighted_metrics", i).empty());
   return wanted;
+}
+
+std::vector<std::string> left_out_metrics(const File& file) {
+  std::vector<std::string> out;
+  if (!file.compile.is_object()) return out;
+  const Compiled compiled(file);
+  for (const char* key : {"metrics", "weighted_metrics"})
+    for (size_t i = 0; i < compiled.outputs; ++i)
+      for (const json& m : compiled.metrics(key, i))
+        if (const std::string name = m.at("class_name");
+            !has_lowering(m, registry().metrics) && std::find(out.begin(), out.end(), name) == out.end())
+          out.push_back(name);
+  return out;
+}
+
+std::vector<std::string> unsupported_in_compile(const File& file) {
+  std::vector<std::string> out;
+  if (!file.compile.is_object()) return out;
+  const Compiled compiled(file);
+  const auto note = [&](const std::string& what) {
+    if (std::find(out.begin(), out.end(), what) == out.end()) out.push_back(what);
+  };
+  for (size_t i = 0; i < compiled.outputs; ++i)
+    if (const json loss = compiled.loss(i); !loss.is_null() && !has_lowering(loss, registry().losses))
+      note("loss " + loss.at("class_name").get<std::string>());
+  for (const std::string& name : left_out_metrics(file)) note("metric " + name);
+  const json& optimizer = file.compile.at("optimizer");
+  if (!optimizer.is_object()) return out;
+  const std::string name = optimizer.at("class_name");
+  if (!registry().optimizers.find(name)) note("optimizer " + name);
+  const json rate = optimizer.at("config").value("learning_rate", json());
+  if (rate.is_object())
+    if (const std::string schedule = rate.value("class_name", std::string()); !registry().schedules.find(schedule))
+      note("schedule " + schedule);
+  return out;
 }
 
 StepGraph lower_step(const File& file, const Dialect& dialect, std::shared_ptr<Variables> variables,

@@ -48,7 +48,12 @@ Rules rules_of(const File& file);
 // Which outputs need targets: those with a loss or a metric.
 std::vector<bool> wanted_targets(const File& file);
 
-// Throws Error(Unsupported) naming every loss and metric that has no lowering, Error(Usage) when there is no loss.
+// The metrics of compile() that have no lowering: the training is the same without them.
+std::vector<std::string> left_out_metrics(const File& file);
+// All that compile() names and that has no lowering: "loss Dice", "metric mine>Score", "optimizer Muon", ...
+std::vector<std::string> unsupported_in_compile(const File& file);
+
+// Throws Error(Unsupported) naming every loss that has no lowering, Error(Usage) when there is no loss.
 StepGraph lower_step(const File& file, const Dialect& dialect, std::shared_ptr<Variables> variables,
                      const StepData& data);
 
