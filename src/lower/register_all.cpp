@@ -19,6 +19,7 @@ void register_dropout(Registry&);
 void register_einsum_dense(Registry&);
 void register_embedding(Registry&);
 void register_losses(Registry&);
+void register_losses_keras3(Registry&);
 void register_masking(Registry&);
 void register_merge(Registry&);
 void register_metrics_confusion(Registry&);
@@ -71,6 +72,7 @@ void register_all(Registry& r) {
   keras::register_einsum_dense(r);
   keras::register_embedding(r);
   keras::register_losses(r);
+  keras::register_losses_keras3(r);
   keras::register_masking(r);
   keras::register_merge(r);
   keras::register_metrics_confusion(r);

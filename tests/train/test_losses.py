@@ -183,6 +183,28 @@ def test_binary_focal_crossentropy(module, logits, options):
     )
 
 
+@pytest.mark.parametrize("axis", [None, [1, 2, 3], 1, [1, 2]])
+@pytest.mark.parametrize("name, options", [("Dice", {}), ("Tversky", {}), ("Tversky", {"alpha": 0.3, "beta": 0.8})])
+def test_overlap(name, options, axis):
+    y = (normal(3, 4, 5, 2) > 0).astype(float)
+    same(keras, name, y, 1 / (1 + np.exp(-normal(3, 4, 5, 2, seed=1))), {"axis": axis, **options})
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+@pytest.mark.parametrize("q", [0.5, 0.9])
+def test_categorical_generalized_cross_entropy(shape, q):
+    y = np.random.default_rng(0).integers(0, 4, shape)
+    same(keras, "CategoricalGeneralizedCrossEntropy", y, probabilities(6, 4), {"q": q})
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 1)])
+@pytest.mark.parametrize("options", [{}, {"remove_diagonal": False}, {"gamma": 8.0, "margin": 0.1}])
+def test_circle(shape, options):
+    y = np.array([0, 1, 2, 0, 1, 2, 0, 1]).reshape(shape)  # every label has a partner
+    x = normal(8, 5, seed=1)
+    same(keras, "Circle", y, x / np.linalg.norm(x, axis=1, keepdims=True), options)
+
+
 REDUCTIONS = {
     keras: ["sum_over_batch_size", "sum", "none", "mean", "mean_with_sample_weight"],
     tf_keras: ["sum_over_batch_size", "sum", "none"],
