@@ -24,6 +24,15 @@ Array source_array(Run& run, size_t index) {
   return to_array(to_source(v, run.variables().tensor(index)));
 }
 
+// The value of a variable at its place in the file, or at its places.
+void add_array(NamedArrays& arrays, const Variable& v, Array value) {
+  if (!v.file_layout) {
+    arrays.emplace_back(v.source, std::move(value));
+    return;
+  }
+  for (auto& part : v.file_layout->split(value)) arrays.push_back(std::move(part));
+}
+
 // The step counter and the learning rate have in memory the dtype that we compute with, in the file their own.
 Array as_in_file(const keras::File& file, const Variable& v, Array array) {
   if (v.role != Role::Step || !file.optimizer) return array;
@@ -46,6 +55,13 @@ bool has_new_slots(Run& run) {
   for (const Variable& v : *run.variables().variables())
     if (v.role == Role::Slot && !v.source.empty()) return false;
   return true;
+}
+
+// What "weight_names" of the layer calls the array at a place: "dense_1/kernel:0" for
+// "/model_weights/dense_1/dense_1/kernel:0".
+std::string name_in_file(const std::string& source) {
+  const size_t layer = source.find('/', source.starts_with("/model_weights/") ? 15 : 1);
+  return layer == std::string::npos ? source : source.substr(layer + 1);
 }
 
 // The optimizer in the order in which Keras reads it, at places as Keras names them: optimizer/vars/0, 1, ... in an
@@ -80,8 +96,36 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
     std::byte* bytes = nullptr;
     zeros = Array::allocate(zeros.dtype(), zeros.shape(), &bytes);
   };
+  // One slot of all weights, of each array that the file has for a weight, in the order that the version wants.
+  auto add_group = [&](const std::string& slot) {
+    const size_t first = arrays.size();
+    for (const std::string& weight : run.trainable()) add_slot(weight, slot);
+    std::vector<std::pair<std::string, Array>> parts;  // name of the weight's array, slot
+    for (size_t i = 0; i < run.trainable().size(); ++i) {
+      const Variable& v = *table.find(run.trainable()[i]);
+      const Array& value = arrays[first + i].second;
+      if (v.file_layout) {
+        const auto split = v.file_layout->split(value);
+        for (size_t p = 0; p < split.size(); ++p) parts.emplace_back(v.file_layout->names[p], split[p].second);
+      } else {
+        parts.emplace_back(name_in_file(v.source), value);
+      }
+    }
+    if (keras::sorts_by_name(file.version))
+      std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    arrays.resize(first);
+    names.resize(names.size() - run.trainable().size());
+    for (const auto& [of, value] : parts) {
+      std::string name = of + "_" + slot;
+      std::replace(name.begin(), name.end(), '/', '_');
+      names.push_back(prefix + name);
+      arrays.emplace_back(group + names.back(), value);
+    }
+  };
   for (const auto& slots : keras::slot_runs(optimizer.at("class_name"), optimizer.at("config"))) {
-    if (is_legacy(optimizer)) {
+    if (is_legacy(optimizer) && file.format == ".h5") {
+      for (const std::string& slot : slots) add_group(slot);
+    } else if (is_legacy(optimizer)) {
       for (const std::string& slot : slots)
         for (const std::string& weight : run.trainable()) add_slot(weight, slot);
     } else {
@@ -157,7 +201,7 @@ void save(Run& run, const std::string& path) {
   for (size_t i = 0; i < table.size(); ++i) {
     const Variable& v = table.at(i);
     if (v.source.empty() || (new_slots && v.role == Role::Step)) continue;
-    arrays.emplace_back(v.source, as_in_file(file, v, source_array(run, i)));
+    add_array(arrays, v, as_in_file(file, v, source_array(run, i)));
   }
   std::vector<std::string> optimizer;
   if (new_slots) optimizer = add_new_optimizer(run, arrays);
@@ -181,7 +225,7 @@ void save_variables(const std::string& source, const OpenOptions& which,
       throw Error(ErrorKind::Mismatch, name,
                   "has shape " + to_string(Dims(value.sizes().begin(), value.sizes().end())) + ", the file's has " +
                       to_string(Dims(own.sizes().begin(), own.sizes().end())) + ".");
-    arrays.emplace_back(v.source, to_array(to_source(v, value.detach().to(own.scalar_type()))));
+    add_array(arrays, v, to_array(to_source(v, value.detach().to(own.scalar_type()))));
   }
   if (!is_keras_file(source)) return write_tensorflow(source, arrays, path);
   check_kind(ending_of(source), path);

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "base/array.h"
+#include "graph/file_layout.h"
 #include "graph/transform.h"
 
 namespace midstream {
@@ -26,6 +28,8 @@ struct Variable {
   // Where the value came from, in the container's own terms (an HDF5 path, a checkpoint key, a node's name), for
   // write-back. Empty: it is in no file.
   std::string source;
+  // Where the file keeps it otherwise than as one array in the source layout; `source` is then the first of its places.
+  std::optional<FileLayout> file_layout = {};
   // Who may still choose `stored_as`: 0 anyone, kLayoutFixed nobody, else the graph with that serial, which holds the
   // variable in the source's layout and can still change its mind (Builder's business).
   static constexpr uint64_t kLayoutFixed = ~uint64_t{0};

@@ -37,6 +37,35 @@ at::Device device_of(const std::string& name) {
   return device;
 }
 
+struct RestoredSlot {
+  std::string name;
+  keras::FileArray array;
+  std::optional<FileLayout> layout;
+};
+
+// The slots that the file has for a variable, in the variable's layout.
+std::vector<RestoredSlot> slots_of(const keras::OptimizerState& state, const Variable& of) {
+  std::vector<RestoredSlot> out;
+  const auto first = state.slots.find(of.source);
+  if (first == state.slots.end()) return out;
+  for (const auto& [slot, array] : first->second) {
+    if (!of.file_layout) {
+      out.push_back({slot, array, std::nullopt});
+      continue;
+    }
+    FileLayout layout = *of.file_layout;
+    std::vector<Array> parts;
+    for (size_t i = 0; i < layout.sources.size(); ++i) {
+      const keras::FileArray& part = state.slots.at(layout.sources[i]).at(slot);
+      layout.sources[i] = part.source;
+      layout.names[i] = part.name;
+      parts.push_back(part.array);
+    }
+    out.push_back({slot, {layout.sources[0], layout.names[0], layout.join(parts)}, layout});
+  }
+  return out;
+}
+
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<keras::File> file, const RunOptions& options)
@@ -88,15 +117,15 @@ void Trainer::restore_optimizer() {
       add_scalar("optimizer/learning_rate", *state.learning_rate, floatx_of(*file_));
     for (const std::string& name : lowered_.trainable) {
       const Variable& of = *table.find(name);
-      auto found = state.slots.find(of.source);
-      if (of.source.empty() || found == state.slots.end()) continue;
-      for (const auto& [slot, array] : found->second) {
+      if (of.source.empty()) continue;
+      for (auto& [slot, array, layout] : slots_of(state, of)) {
         Variable v;
         v.name = OptimizerStep::slot_variable(name, slot);
         v.role = Role::Slot;
         v.source_dims = of.source_dims;
         v.stored_as = of.stored_as;
         v.layout_chooser = Variable::kLayoutFixed;
+        v.file_layout = layout;
         add(std::move(v), array, of.dtype);
         restored_ = true;
       }

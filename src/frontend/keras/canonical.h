@@ -28,7 +28,9 @@
 //   LSTM, GRU, SimpleRNN, RNN   zero_output_for_mask, return_sequences, ...: as in Keras 3; absent means Keras 3's
 //   default LeakyReLU       negative_slope (Keras 2: alpha) Conv1D, Conv2D, Conv3D, Conv2DTranspose, ConvLSTM2D
 //     kernel_flipped   true: written by the Theano backend, whose kernels are turned by 180 degrees; else absent
-//     kernel_layout    "oihw": Keras 1's kernels for dim_ordering "th"; else absent
+//     kernel_layout    how Keras 1 has the kernel: "oihw", filters first (dim_ordering "th"); "k1io", Conv1D's with a
+//                      second spatial axis of 1; "hwio", Conv2DTranspose's with the filters last; else absent
+//   LSTM, GRU, ConvLSTM2D   gates_apart: true where Keras 1 may have the weights gate by gate
 //   random layers   seed: an integer only where the stream can be followed (Keras 3); null otherwise
 //
 // COMPILE  {"optimizer", "losses", "loss_weights", "metrics", "weighted_metrics"}; lists have one item per flattened
@@ -107,6 +109,9 @@ struct TrainableWeight {
 // frozen; tried where the arrays do not fit the trainable weights.
 void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
                    const std::vector<TrainableWeight>& with_frozen);
+
+// Keras 1 and the first Keras 2 keep the slots in the order of the weights' names, as strings ("_10" before "_2").
+bool sorts_by_name(const std::string& version);
 
 // The runs in which Keras 3 and tf_keras (2.11 and later) keep an optimizer's slots: a run goes once over the variables
 // and holds all of its slots for each. {"momentum", "velocity"} is one run, interleaved.

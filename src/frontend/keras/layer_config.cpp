@@ -113,8 +113,15 @@ void by_class(const std::string& class_name, json& c, const json& original, cons
   }
   if (is_convolution(class_name)) {
     if (by.backend == "theano") c["kernel_flipped"] = true;
-    if (by.major == 1 && c.value("data_format", std::string()) == "channels_first") c["kernel_layout"] = "oihw";
+    if (by.major == 1 && class_name == "Conv1D")
+      c["kernel_layout"] = "k1io";
+    else if (by.major == 1 && c.value("data_format", std::string()) == "channels_first")
+      c["kernel_layout"] = "oihw";
+    else if (by.major == 1 && class_name == "Conv2DTranspose")
+      c["kernel_layout"] = "hwio";
   }
+  if (by.major == 1 && (class_name == "LSTM" || class_name == "GRU" || class_name == "ConvLSTM2D"))
+    c["gates_apart"] = true;
   // A generator object instead of a number.
   if (c.contains("seed") && c["seed"].is_object())
     c["seed"] = c["seed"].value("config", json::object()).value("seed", json());

@@ -55,6 +55,11 @@ Runs runs_of(const std::string& optimizer, const json& config) {
 
 }  // namespace
 
+bool sorts_by_name(const std::string& version) {
+  return version.starts_with("1.") || version == "2.0.0" || version == "2.0.1" || version == "2.0.2" ||
+         version == "2.0.3" || version == "2.0.4" || version == "2.0.5";
+}
+
 Runs slot_runs(const std::string& optimizer, const json& config) { return runs_of(optimizer, config); }
 
 namespace {
@@ -180,11 +185,6 @@ std::string listed(const std::vector<FileArray>& arrays) {
     out += fmt::format("{}{} {}", i ? ", " : "", arrays[i].name.empty() ? arrays[i].source : arrays[i].name,
                        to_string(arrays[i].array.shape()));
   return arrays.size() > 8 ? out + ", ..." : out;
-}
-
-bool sorts_by_name(const std::string& version) {
-  return version.starts_with("1.") || version == "2.0.0" || version == "2.0.1" || version == "2.0.2" ||
-         version == "2.0.3" || version == "2.0.4" || version == "2.0.5";
 }
 
 }  // namespace

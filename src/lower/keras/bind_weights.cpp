@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "lower/keras/old_weights.h"
 
 namespace midstream::keras {
 namespace {
@@ -64,9 +65,13 @@ class Binder {
     all_weights(root, owned);
     std::stable_partition(owned.begin(), owned.end(),
                           [&](const Owned& o) { return variables_.find(o.weight->variable)->trainable; });
-    const std::vector<FileArray>& arrays = root.tree->vars;
-    check_count(root, owned, arrays);
-    for (size_t i = 0; i < owned.size(); ++i) bind(*owned[i].weight, *owned[i].layer, arrays[i]);
+    std::vector<WantedWeight> wanted;
+    for (const Owned& o : owned) wanted.push_back({o.layer->class_name, o.layer->config, o.weight->name});
+    const std::vector<BoundArray> arrays = as_today(wanted, root.tree->vars);
+    std::vector<FileArray> plain;
+    for (const BoundArray& a : arrays) plain.push_back(a.array);
+    check_count(root, owned, plain);
+    for (size_t i = 0; i < owned.size(); ++i) bind(*owned[i].weight, *owned[i].layer, plain[i], arrays[i].layout);
   }
 
   void tree(const LayerRecord& layer) {
@@ -109,7 +114,8 @@ class Binder {
           "Config and weights come from different models, or the layer has an option that midstream does not know.");
   }
 
-  void bind(const WeightRecord& weight, const LayerRecord& layer, const FileArray& array) {
+  void bind(const WeightRecord& weight, const LayerRecord& layer, const FileArray& array,
+            const std::optional<FileLayout>& layout = std::nullopt) {
     Variable& v = *variables_.find(weight.variable);
     if (array.array.shape() != v.source_dims)
       throw Error(ErrorKind::Mismatch, where(layer),
@@ -120,6 +126,7 @@ class Binder {
     if (!v.source.empty()) return;
     v.initial = in_dtype(array.array, v.dtype, layer, array.source);
     v.source = array.source;
+    v.file_layout = layout;
   }
 
   LayerHost& host_;

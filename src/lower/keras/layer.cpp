@@ -15,7 +15,9 @@ namespace {
 
 // Entries that every layer may have; what they mean is handled outside of the lowerings or has no meaning after
 // training began (initializers).
-constexpr std::string_view kCommonEntries[] = {"name", "trainable", "dtype", "batch_shape", "seed_is_fresh"};
+constexpr std::string_view kCommonEntries[] = {"name", "trainable", "dtype", "batch_shape", "seed_is_fresh",
+                                               // How the file keeps the weights: old_weights.h.
+                                               "kernel_flipped", "kernel_layout", "gates_apart"};
 constexpr std::string_view kCommonSuffixes[] = {"_initializer", "_regularizer", "_constraint"};
 
 std::string short_text(const json& value) {

@@ -296,7 +296,17 @@ void restore_optimizer(File& file, const LayerHost& host, const Variables& varia
     std::vector<TrainableWeight> weights;
     for (const std::string& name : names) {
       const Variable& v = *variables.find(name);
-      weights.push_back({v.source, host.file_name(name), v.source_dims});
+      if (!v.file_layout) {
+        weights.push_back({v.source, host.file_name(name), v.source_dims});
+        continue;
+      }
+      // The optimizer has a slot for each array of the file.
+      const FileLayout& layout = *v.file_layout;
+      Dims part = v.source_dims;
+      if (layout.sources.size() > 1)
+        part[static_cast<size_t>(layout.axis)] /= static_cast<int64_t>(layout.sources.size());
+      part = midstream::apply(inverse(layout.from_file), part);
+      for (size_t i = 0; i < layout.sources.size(); ++i) weights.push_back({layout.sources[i], layout.names[i], part});
     }
     return weights;
   };
