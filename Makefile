@@ -15,7 +15,7 @@ else
 torch_args = -DPython_EXECUTABLE=$(CURDIR)/$(PYTHON)
 endif
 
-.PHONY: all build demo test test-cpp test-python test-unfinished coverage bench format lint clean setup-build setup-test configure
+.PHONY: all build demo test test-cpp test-python test-unfinished coverage corpus bench format lint clean setup-build setup-test configure
 all: build
 
 setup-build:
@@ -53,6 +53,10 @@ test-unfinished: setup-test configure
 # What of Keras and tf_keras has a lowering: docs/coverage.md.
 coverage: setup-test build
 	@$(PYTHON) tools/coverage.py --midstream $(BUILD)/midstream --write
+
+# What midstream makes of a folder of model files: make corpus CORPUS=directory
+corpus: build
+	@.venv/bin/python -c 'import torch, numpy' && MIDSTREAM_BUILD=$(abspath $(BUILD)) $(PYTHON) tools/corpus.py $(CORPUS) $(CORPUS_ARGS)
 
 bench: build
 	@tools/setup.sh bench

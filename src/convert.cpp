@@ -99,7 +99,7 @@ Converted convert_with_training(const std::string& path, const ConvertOptions& o
   std::string no_training;
   if (is_keras_file(path)) {
     try {
-      Run run = Run::resume(path);
+      Run run = Run::resume(path, {.read = options.which.keras});
       return convert_with_training(run, options);
     } catch (const Error& error) {  // a loss of one's own, say: the model may be converted all the same
       if (error.kind() != ErrorKind::Unsupported) throw;

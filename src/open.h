@@ -1,20 +1,22 @@
-// Opens any file that a front door of midstream reads.
+// Opens any file that midstream reads.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
 
+#include "frontend/keras/model.h"
 #include "run/program.h"
 
 namespace midstream {
 
-// What to run of a TensorFlow file that holds several graphs; nothing: its default signature.
+// What to run of a TensorFlow file that holds several graphs; nothing: its default signature. How to read a Keras file.
 struct OpenOptions {
   std::string signature;  // or the names of tensors: "pred", "logits:0,loss:0"
   std::string function;   // a concrete function of a SavedModel's object graph
   // Shapes of the arrays at hand, by input ("" where there is only one): for what the file leaves open.
   std::map<std::string, Dims> fed;
+  keras::ReadOptions keras = {};
 };
 
 // The model in `path` for running and differentiating; train/run.h opens it for training. Throws Error.

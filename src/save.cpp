@@ -52,6 +52,9 @@ bool has_new_slots(Run& run) {
   if (!run.can_train() || run.iterations() == 0) return false;
   const auto& optimizer = file.compile.at("optimizer");
   if (file.format == ".keras" && is_legacy(optimizer)) return false;
+  // A file whose configuration names no optimizer has no place for one. A file of weights has: Keras 3 reads the
+  // optimizer's arrays from it, Keras 2 leaves a group that it does not know alone.
+  if (file.optimizer_given && !file.weights_only) return false;
   for (const Variable& v : *run.variables().variables())
     if (v.role == Role::Slot && !v.source.empty()) return false;
   return true;
@@ -78,7 +81,7 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
   std::vector<std::string> names;
   auto add = [&](const std::string& variable, const std::string& name) {
     if (!table.find(variable)) throw Error(ErrorKind::Internal, variable, "is no variable of the optimizer.");
-    const std::string place = file.format == ".keras" ? fmt::format("/optimizer/vars/{}", names.size()) : group + name;
+    const std::string place = file.tree ? fmt::format("/optimizer/vars/{}", names.size()) : group + name;
     names.push_back(name);
     const size_t index = table.index_of(variable);
     arrays.emplace_back(place, as_in_file(file, table.at(index), source_array(run, index)));
@@ -208,7 +211,7 @@ void save(Run& run, const std::string& path) {
   if (file.format == ".keras")
     write_keras(file.path, arrays, path);
   else
-    write_keras_h5(file.path, arrays, path, optimizer);
+    write_keras_h5(file.path, arrays, path, file.tree ? std::vector<std::string>{} : optimizer);
 }
 
 void save_variables(const std::string& source, const OpenOptions& which,

@@ -27,9 +27,16 @@ class InternalError(Error):
     """A mistake of midstream's own."""
 
 class OpenOptions:
-    """What to run of a TensorFlow file that holds several graphs; nothing: its default signature."""
+    """What to run of a TensorFlow file that holds several graphs; nothing: its default signature. How to read Keras'."""
 
-    def __init__(self, signature: str = "", function: str = "", shapes: Mapping[str, Sequence[int]] = {}) -> None: ...
+    def __init__(
+        self,
+        signature: str = "",
+        function: str = "",
+        shapes: Mapping[str, Sequence[int]] = {},
+        architecture: str = "",
+        ignore_train_step: bool = False,
+    ) -> None: ...
 
 class Model:
     """A model without its training. Made by open()."""
@@ -149,7 +156,15 @@ class _Converted(TypedDict):
 
 def open(path: str, signature: str = "", function: str = "", shapes: Mapping[str, Sequence[int]] = {}) -> Model: ...
 def resume(
-    path: str, device: str = "cpu", random_step: int = 0, dtype: str = "", train_step: str = "refuse"
+    path: str,
+    device: str = "cpu",
+    random_step: int = 0,
+    dtype: str = "",
+    train_step: str = "refuse",
+    architecture: str = "",
+    loss: str = "",
+    optimizer: str = "",
+    learning_rate: float = 0,
 ) -> Run: ...
 def convert(path: str, which: OpenOptions, exact_random: bool = False) -> _Converted:
     """The generated source of a file's model, and its tensors."""

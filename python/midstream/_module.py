@@ -24,6 +24,8 @@ def load(
     function: str = "",
     shapes: Mapping[str, Sequence[int]] | None = None,
     exact_random: bool = False,
+    architecture: str | os.PathLike = "",
+    train_step: str = "refuse",
 ) -> nn.Module:
     """The model in `path` as a trainable torch.nn.Module, in eval mode, its weights loaded.
 
@@ -33,9 +35,19 @@ def load(
     Of a TensorFlow file it is the default signature, or `signature` (which may also name tensors of the graph: "pred",
     "logits:0,loss:0"), or the concrete function named `function`. A frozen graph's weights are parameters. `shapes`
     says, by input, what a file leaves open, or what it must be where a graph runs for some sizes only.
+
+    `architecture`: for an .h5 file that holds weights alone, the model's configuration: a .json of model.to_json(), or a
+    .keras or .h5 file of the same model. `train_step`: as for midstream.resume.
     """
+    if train_step not in ("refuse", "ignore"):
+        raise _core.UsageError(f"train_step: '{train_step}' is no choice. Give \"refuse\" or \"ignore\".")
     source = Source(
-        str(pathlib.Path(path).absolute()), signature, function, {k: list(v) for k, v in (shapes or {}).items()}
+        str(pathlib.Path(path).absolute()),
+        signature,
+        function,
+        {k: list(v) for k, v in (shapes or {}).items()},
+        str(pathlib.Path(architecture).absolute()) if architecture else "",
+        train_step == "ignore",
     )
     model = build(_core.convert(source.path, source.which(), exact_random))
     model.midstream_source = source
@@ -49,9 +61,13 @@ class Source(NamedTuple):
     signature: str
     function: str
     shapes: dict[str, list[int]]
+    architecture: str = ""
+    ignore_train_step: bool = False
 
     def which(self) -> _core.OpenOptions:
-        return _core.OpenOptions(self.signature, self.function, self.shapes)
+        return _core.OpenOptions(
+            self.signature, self.function, self.shapes, self.architecture, self.ignore_train_step
+        )
 
 
 def save_module(model: nn.Module, path: str | os.PathLike) -> None:

@@ -23,6 +23,10 @@ def resume(
     random_step: int = 0,
     dtype: torch.dtype | None = None,
     train_step: str = "refuse",
+    architecture: str | os.PathLike = "",
+    loss: str = "",
+    optimizer: str = "",
+    learning_rate: float = 0,
 ) -> Run:
     """Opens a .keras or .h5 file and is where its training stopped: weights, slots, step, schedule, loss, metrics.
 
@@ -30,9 +34,15 @@ def resume(
 
     `train_step`: what to do with a model class of your own, whose call() and train_step() are not in the file:
     "refuse", or "ignore" them and train the layers of its config with the compiled loss.
+
+    `architecture`: for an .h5 file that holds weights alone, the model's configuration: a .json of model.to_json(), or a
+    .keras or .h5 file of the same model. `loss`, `optimizer`, `learning_rate`: what the file does not say, by the names
+    that compile() takes ("mse", "adam"). A loss overrules the file's in this run; so does a learning rate, unless the
+    file has a schedule; an optimizer is for a file that names none.
     """
     dtype_name = str(dtype or "").removeprefix("torch.")
-    return Run(_core.resume(os.fspath(path), device, random_step, dtype_name, train_step))
+    return Run(_core.resume(os.fspath(path), device, random_step, dtype_name, train_step,
+                            os.fspath(architecture), loss, optimizer, learning_rate))
 
 
 def save(what: Run | nn.Module, path: str | os.PathLike) -> None:
@@ -141,7 +151,7 @@ class Run:
         return json.loads(self.core.compile_config)
 
     def train_step(self, x, y, sample_weight=None) -> dict[str, float]:
-        """One step on one batch; running loss and metrics, as Keras' train_on_batch."""
+        """One step on one batch; loss and metrics of the batches since the last reset, as Keras' fit prints them."""
         return dict(self.core.train_step(tensors(x), tensors(y), tensors(sample_weight)))
 
     def fit(self, data, epochs: int = 1, **options) -> list[dict[str, float]]:

@@ -55,8 +55,13 @@ void bind_model(py::module_& m) {
   // What of a file is meant, see open.h.
   py::class_<OpenOptions>(m, "OpenOptions")
       .def(py::init([](const std::string& signature, const std::string& function,
-                       const std::map<std::string, Dims>& shapes) { return OpenOptions{signature, function, shapes}; }),
-           py::arg("signature") = "", py::arg("function") = "", py::arg("shapes") = std::map<std::string, Dims>{});
+                       const std::map<std::string, Dims>& shapes, const std::string& architecture,
+                       bool ignore_train_step) {
+             return OpenOptions{signature, function, shapes,
+                                {.ignore_train_step = ignore_train_step, .architecture = architecture}};
+           }),
+           py::arg("signature") = "", py::arg("function") = "", py::arg("shapes") = std::map<std::string, Dims>{},
+           py::arg("architecture") = "", py::arg("ignore_train_step") = false);
   m.def(
       "open",
       [](const std::string& path, const std::string& signature, const std::string& function,

@@ -22,11 +22,12 @@ Batch batch_of(const std::vector<at::Tensor>& x, const std::vector<at::Tensor>& 
 }
 
 Run resume(const std::string& path, const std::string& device, int64_t random_step, const std::string& dtype,
-           const std::string& train_step) {
+           const std::string& train_step, const std::string& architecture, const std::string& loss,
+           const std::string& optimizer, double learning_rate) {
   if (train_step != "refuse" && train_step != "ignore")
     throw Error(ErrorKind::Usage, "train_step", "'" + train_step + "' is no choice.", "Give \"refuse\" or \"ignore\".");
   RunOptions options;
-  options.ignore_train_step = train_step == "ignore";
+  options.read = {train_step == "ignore", architecture, loss, optimizer, learning_rate};
   options.device = device;
   options.dtype = dtype;
   options.random_step = random_step;
@@ -144,7 +145,8 @@ void bind_train(py::module_& m) {
       .def("save_checkpoint", [](Run& run, const std::string& path) { run.save_checkpoint(path); })
       .def("load_checkpoint", [](Run& run, const std::string& path) { run.load_checkpoint(path); });
   m.def("resume", &resume, py::arg("path"), py::arg("device") = "cpu", py::arg("random_step") = 0,
-        py::arg("dtype") = "", py::arg("train_step") = "refuse");
+        py::arg("dtype") = "", py::arg("train_step") = "refuse", py::arg("architecture") = "",
+        py::arg("loss") = "", py::arg("optimizer") = "", py::arg("learning_rate") = 0.0);
 }
 
 }  // namespace midstream

@@ -56,8 +56,8 @@ json layers_of(const keras::Model& model, const std::string& prefix) {
   return out;
 }
 
-json inspect_keras(const std::string& path) {
-  auto file = std::make_shared<keras::File>(keras::read(path));
+json inspect_keras(const std::string& path, const keras::ReadOptions& options) {
+  auto file = std::make_shared<keras::File>(keras::read(path, options));
   json out{{"file", path},
            {"format", file->format},
            {"keras_version", file->version},
@@ -84,7 +84,7 @@ json inspect_keras(const std::string& path) {
   } catch (const Error& error) {  // what keeps it from training; it may be run and converted all the same
     if (error.kind() != ErrorKind::Unsupported && error.kind() != ErrorKind::Mismatch) throw;
     out["problem"] = error.what();
-    auto program = open_program(path);
+    auto program = open_program(path, {.keras = options});
     out["inputs"] = ports(program->forward(), program->forward().inputs);
     out["outputs"] = ports(program->forward(), program->forward().outputs);
     out["variables"] = variables_of(program->forward());
@@ -212,12 +212,14 @@ void print_text(const json& j) {
 Command add_inspect(CLI::App& app) {
   auto* sub = app.add_subcommand("inspect", "What is in a file: layers, parameters, optimizer, step");
   auto path = std::make_shared<std::string>();
+  auto options = std::make_shared<keras::ReadOptions>();
   auto as_json = std::make_shared<bool>(false);
   sub->add_option("FILE", *path, "A model file")->required();
   sub->add_flag("--json", *as_json, "Print JSON");
-  return [path, as_json] {
+  add_keras_options(*sub, *options);
+  return [path, options, as_json] {
     refuse_other_kinds(*path);
-    json found = is_keras_file(*path) ? inspect_keras(*path) : inspect_tensorflow(*path);
+    json found = is_keras_file(*path) ? inspect_keras(*path, *options) : inspect_tensorflow(*path);
     if (*as_json)
       fmt::print("{}\n", found.dump(2, ' ', true, json::error_handler_t::replace));
     else

@@ -25,6 +25,7 @@ static std::map<std::string, Dims> shapes_in(const std::string& data) {
 Command add_predict(CLI::App& app) {
   struct Options {
     std::string file, data, output, signature;
+    keras::ReadOptions keras;
     int64_t batch = 32;
   };
   auto o = std::make_shared<Options>();
@@ -33,9 +34,10 @@ Command add_predict(CLI::App& app) {
   sub->add_option("--data", o->data, ".npz with x, or x:<input name>");
   sub->add_option("-o,--output", o->output, ".npz for y, or y:<output name>")->required();
   sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
+  add_keras_options(*sub, o->keras);
   sub->add_option("--batch-size", o->batch, "Rows at a time")->capture_default_str()->check(one_or_more());
   return [o] {
-    OpenOptions which{.signature = o->signature, .function = {}, .fed = {}};
+    OpenOptions which{.signature = o->signature, .function = {}, .fed = {}, .keras = o->keras};
     if (!is_keras_file(o->file)) which.fed = shapes_in(o->data);  // a Keras file says what it wants
     auto program = open_program(o->file, which);
     auto results = data::predict(*program, data::read_inputs(program->forward(), o->data), o->batch);

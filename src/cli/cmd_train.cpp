@@ -27,7 +27,8 @@ void interrupt(int) {
 }
 
 struct Options {
-  std::string file, data, validation, output, device = "cpu", dtype, history, log_dir, train_step = "refuse";
+  std::string file, data, validation, output, device = "cpu", dtype, history, log_dir;
+  keras::ReadOptions read;
   FitOptions fit;
   bool no_shuffle = false, quiet = false;
   int64_t random_step = 0;
@@ -55,10 +56,10 @@ int train(Options& o) {
                                  .dtype = o.dtype,
                                  .random_step = o.random_step,
                                  .compiled = true,
-                                 .ignore_train_step = o.train_step == "ignore"});
+                                 .read = o.read});
   if (!run.can_train())
     throw Error(ErrorKind::BadData, o.file, "was saved without compile(): it names no loss and no optimizer.",
-                "Compile it in Keras and save it again, or train it from Python.");
+                "Give both: --loss and --optimizer.");
   check_destination(run, o.output);
   data::Npz data(o.data);
   std::optional<data::Npz> validation;
@@ -86,6 +87,10 @@ int train(Options& o) {
   History history = run.fit(data, o.fit);
   save(run, o.output);
   if (!o.history.empty()) write_history(o.history, history);
+  if (run.file().optimizer_given && !run.file().weights_only)
+    fmt::print("{}: holds the weights; a file that was never compiled has no place for the optimizer's state, which "
+               "--checkpoint-dir keeps\n",
+               printable(o.output));
   fmt::print("{}: written, step {}{}\n", printable(o.output), run.iterations(), interrupted ? " (interrupted)" : "");
   return kDone;
 }
@@ -109,11 +114,11 @@ Command add_train(CLI::App& app) {
       ->capture_default_str();
   sub->add_option("--device", o->device, "cpu or cuda")->capture_default_str();
   sub->add_option("--dtype", o->dtype, "Compute in float32 or float64, whatever the file's dtype is");
-  sub->add_option("--train-step", o->train_step,
-                  "A model class of your own, whose train_step() is not in the file: refuse, or ignore it and train "
-                  "with the compiled loss")
-      ->check(CLI::IsMember({"refuse", "ignore"}))
-      ->capture_default_str();
+  add_keras_options(*sub, o->read);
+  sub->add_option("--loss", o->read.loss, "As compile() takes it; overrules the file's in this run");
+  sub->add_option("--optimizer", o->read.optimizer, "As compile() takes it, for a file that names none");
+  sub->add_option("--learning-rate", o->read.learning_rate, "Instead of the file's, which must have no schedule")
+      ->check(CLI::PositiveNumber);
   sub->add_option("--checkpoint-dir", o->fit.checkpoint_dir);
   sub->add_option("--checkpoint-every", o->fit.checkpoint_every, "Steps; 0: every epoch");
   sub->add_flag("--resume", o->fit.resume, "Go on from the newest checkpoint");

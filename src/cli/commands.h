@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "frontend/keras/model.h"
+
 namespace midstream::cli {
 
 // The exit code; errors are thrown.
@@ -27,6 +29,20 @@ inline CLI::Validator one_or_more() {
                    : text + " given, a whole number from 1 on wanted";
       },
       "");
+}
+
+// How to read a Keras file: --architecture and --train-step.
+inline void add_keras_options(CLI::App& command, keras::ReadOptions& options) {
+  command.add_option("--architecture", options.architecture,
+                     "For an .h5 file of weights alone: the model's configuration, a .json of to_json(), or a .keras or "
+                     ".h5 file of the same model");
+  command
+      .add_option_function<std::string>(
+          "--train-step", [&options](const std::string& word) { options.ignore_train_step = word == "ignore"; },
+          "A model class of your own, whose train_step() is not in the file: refuse, or ignore it and take the layers "
+          "of its configuration and the compiled loss")
+      ->check(CLI::IsMember({"refuse", "ignore"}))
+      ->default_str("refuse");
 }
 
 inline constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2, kDifferent = 3;

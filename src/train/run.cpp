@@ -17,13 +17,15 @@ Run& Run::operator=(Run&&) noexcept = default;
 Run::~Run() = default;
 
 Run Run::resume(const std::string& path, const RunOptions& options) {
-  return resume(std::make_shared<keras::File>(keras::read(path, {.ignore_train_step = options.ignore_train_step})),
-                options);
+  return resume(std::make_shared<keras::File>(keras::read(path, options.read)), options);
 }
 
 Run Run::resume(std::shared_ptr<keras::File> file, const RunOptions& options) {
   if (!options.dtype.empty()) keras::set_floatx(*file, options.dtype);
-  return Run(std::make_unique<Trainer>(std::move(file), options));
+  Run run(std::make_unique<Trainer>(std::move(file), options));
+  // Keras 3 keeps the rate as a variable, which has been read from the file.
+  if (options.read.learning_rate != 0 && run.can_train()) run.set_learning_rate(options.read.learning_rate);
+  return run;
 }
 
 const keras::File& Run::file() const { return trainer_->file(); }

@@ -29,7 +29,7 @@ struct RunOptions {
   std::string dtype;        // "float32" or "float64": computes in it, whatever the file's is, and changes `file` so
   int64_t random_step = 0;  // where the counters of seeded random layers start
   bool compiled = true;     // false: weights only, no loss, metrics or optimizer (predict)
-  bool ignore_train_step = false;  // a class of the user's trains as the plain model does (keras::ReadOptions)
+  keras::ReadOptions read = {};  // of the file
 };
 
 // Names and values in Keras' order: "loss", then the losses of several outputs, then the metrics.
@@ -89,7 +89,7 @@ class Run {
   void set_learning_rate(double value);  // throws Error(Usage) when the file has a schedule
 
   std::vector<std::string> input_names() const, output_names() const;
-  Logs train_step(const Batch& batch);  // running values of loss and metrics, as Keras' train_on_batch
+  Logs train_step(const Batch& batch);  // loss and metrics of all batches since reset_metrics()
   // The same step, split for checks: gradients of the trainable variables (dense, stored layout), no update.
   struct Gradients {
     double loss = 0;

@@ -100,15 +100,24 @@ struct File {
   Model model;
   json compile;
   std::optional<OptimizerState> optimizer;
+  bool tree = true;              // weights in a tree of groups, as Keras 3 has them; false: in flat lists
+  bool weights_only = false;     // the file has no configuration of its own (ReadOptions::architecture)
+  bool optimizer_given = false;  // by ReadOptions, not by a file
 };
 
 struct ReadOptions {
   // A model of a class of the user's is read as the plain Functional or Sequential model that its config describes:
   // its call() and train_step(), which no file holds, are passed over.
   bool ignore_train_step = false;
+  // A .json of to_json(), or a .keras or .h5 of the same model: the configuration for a file of weights alone.
+  std::string architecture = {};
+  // Names, as compile() takes them: what a file does not say. A loss overrules the file's; an optimizer is for files
+  // without one. 0: as the file has it, or the optimizer's default.
+  std::string loss = {}, optimizer = {};
+  double learning_rate = 0;
 };
 
-// Opens any .keras or .h5 file; throws Error(BadFile / Unsupported / Mismatch).
+// Opens any .keras, .h5 or .weights.h5 file; throws Error(BadFile / Unsupported / Mismatch / Usage).
 File read(const std::string& path, const ReadOptions& options = {});
 
 // The same model computing in "float32" or "float64": every layer whose policy is the file's floatx gets the new one.

@@ -167,7 +167,7 @@ std::vector<FileArray> take_counters(OptimizerState& state, const json& config, 
   state.iterations_array = *counter;
   state.iterations = counter->array.to_int64().at(0);
   counter = rest.erase(counter);
-  const bool has_rate = keras3 && config.contains("learning_rate") && !config.at("learning_rate").is_object();
+  const bool has_rate = keras3 && !(config.contains("learning_rate") && config.at("learning_rate").is_object());
   if (has_rate && counter != rest.end() && scalar(*counter)) {
     state.learning_rate = *counter;
     rest.erase(counter);

@@ -91,17 +91,18 @@ void replace_policies(Model& model, const std::string& from, const std::string& 
   }
 }
 
-void finish(File& file, const json& compile, const WrittenBy& by) {
-  file.version = by.version;
-  file.keras3 = by.keras3();
-  if (compile.is_object() && !compile.empty()) file.compile = canonical_compile(compile, file.model, by);
-}
-
 OptimizerState state_of(std::vector<FileArray> arrays) {
   OptimizerState state;
   state.all = std::move(arrays);
   return state;
 }
+
+// What describes a model apart from its weights.
+struct Architecture {
+  json config;   // {"class_name", "config"}
+  json compile;  // null: never compiled
+  WrittenBy by;
+};
 
 // The model of the config, of a class of the user's as well where it is to be read as a plain one.
 Model model_of(json config, const WrittenBy& by, const ReadOptions& options) {
@@ -109,24 +110,116 @@ Model model_of(json config, const WrittenBy& by, const ReadOptions& options) {
   return canonical_model(config, by);
 }
 
-File read_zip(const std::string& path, const ReadOptions& options) {
-  const ZipFile zip = ZipFile::open(path);
-  File file;
-  file.path = path;
-  file.format = ".keras";
+Architecture of_zip(const ZipFile& zip, const std::string& path) {
   const json metadata = parse_python_json(text_of(zip, "metadata.json"), path + ": metadata.json");
-  const WrittenBy by = written_by(metadata.value("keras_version", std::string()));
-  const json config = parse_python_json(text_of(zip, "config.json"), path + ": config.json");
-  file.model = model_of(config, by, options);
-  if (!zip.contains("model.weights.h5"))
-    throw Error(ErrorKind::Unsupported, path, "this .keras file has no member 'model.weights.h5'.",
-                "Only weights in HDF5 are read.");
-  const bool verified = zip.find("model.weights.h5")->size <= kVerified;
-  if (verified) zip.verify("model.weights.h5");
-  const H5File h5(path + ": model.weights.h5", zip.read("model.weights.h5"));
-  if (!verified) h5.probe();
-  attach_tree(file.model, h5, "/", path);
-  finish(file, config.value("compile_config", json()), by);
+  Architecture a;
+  a.by = written_by(metadata.value("keras_version", std::string()));
+  a.config = parse_python_json(text_of(zip, "config.json"), path + ": config.json");
+  a.compile = a.config.value("compile_config", json());
+  return a;
+}
+
+std::string attribute(const H5File& h5, const std::string& name) {
+  std::string value = h5.string_attribute("/", name).value_or("");
+  if (value.empty() && h5.is_group("/model_weights")) value = h5.string_attribute("/model_weights", name).value_or("");
+  return value;
+}
+
+// Nothing for a file without a configuration.
+std::optional<Architecture> of_h5(const H5File& h5, const std::string& path) {
+  const auto text = h5.string_attribute("/", "model_config");
+  if (!text) return std::nullopt;
+  Architecture a;
+  a.by = written_by(attribute(h5, "keras_version"));
+  a.by.backend = attribute(h5, "backend");
+  a.config = parse_python_json(*text, path + ": model_config");
+  if (const auto training = h5.string_attribute("/", "training_config"))
+    a.compile = parse_python_json(*training, path + ": training_config");
+  return a;
+}
+
+// What model.to_json() wrote. `weights`: the file of its weights, which may be the only one to name a version.
+Architecture of_json(std::string_view text, const std::string& path, const H5File& weights, bool tree) {
+  Architecture a;
+  a.config = parse_python_json(text, path);
+  if (!a.config.is_object() || !a.config.contains("class_name") || !a.config.contains("config"))
+    throw Error(ErrorKind::BadFile, path, "is JSON, but not of a Keras model: it has no class_name and config.",
+                "Give what model.to_json() returned.");
+  std::string version = a.config.value("keras_version", std::string());
+  if (version.empty() && !tree) version = attribute(weights, "keras_version");
+  // Keras 3 names no version here, but the module; the first Keras 1 named neither, as Keras' own reader knows.
+  if (version.empty()) version = a.config.contains("module") ? "3.0.0" : tree ? "2.12.0-tf" : "1.0.0";
+  a.by = written_by(version);
+  if (a.config.contains("backend") && a.config.at("backend").is_string()) a.by.backend = a.config.at("backend");
+  if (const std::string backend = attribute(weights, "backend"); !backend.empty()) a.by.backend = backend;
+  a.compile = a.config.value("compile_config", json());
+  return a;
+}
+
+bool is_zip(std::string_view start) { return start.starts_with("PK\x03\x04") || start.starts_with("PK\x05\x06"); }
+
+// The configuration for a file of weights.
+Architecture given_architecture(const std::string& path, const H5File& weights, bool tree) {
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorKind::Usage, path, "this is a directory, a .json, .keras or .h5 file is wanted.");
+  const SharedBytes bytes = map_file(path);
+  const std::string_view text = bytes.text();
+  if (is_zip(text.substr(0, 4))) return of_zip(ZipFile::open(path), path);
+  if (H5File::looks_like(bytes.bytes)) {
+    auto found = of_h5(H5File::open(path), path);
+    if (!found) throw Error(ErrorKind::Usage, path, "has no configuration either: it holds weights alone.");
+    return *found;
+  }
+  check_config_size(text.size(), path);
+  return of_json(text, path, weights, tree);
+}
+
+std::string listed_names(const json& optimizer) {
+  return optimizer.is_string() ? optimizer.get<std::string>() : optimizer.value("class_name", std::string("one"));
+}
+
+// compile() as the file has it, with what the user says instead.
+json compiled(const Architecture& a, const ReadOptions& options, File& file) {
+  json compile = a.compile.is_object() && !a.compile.empty() ? a.compile : json();
+  if (options.loss.empty() && options.optimizer.empty() && options.learning_rate == 0) return compile;
+  if (compile.is_null()) compile = json::object();
+  const char* entry = compile.contains("optimizer_config") ? "optimizer_config" : "optimizer";
+  const bool has_optimizer = compile.contains(entry) && !compile.at(entry).is_null();
+  if (!options.optimizer.empty()) {
+    if (has_optimizer)
+      throw Error(ErrorKind::Usage, file.path,
+                  fmt::format("was compiled with the optimizer {}, and its file would still say so.",
+                              listed_names(compile.at(entry))),
+                  "Leave out the optimizer; for another one compile the model in Keras and save it again.");
+    compile[entry] = options.optimizer;
+    file.optimizer_given = true;
+  } else if (!has_optimizer) {
+    throw Error(ErrorKind::Usage, file.path, "names no optimizer.", "Give --optimizer beside, such as adam.");
+  }
+  if (!options.loss.empty()) compile["loss"] = options.loss;
+  if (compile.value("loss", json()).is_null())
+    throw Error(ErrorKind::Usage, file.path, "names no loss.",
+                "Give --loss beside, such as mse or sparse_categorical_crossentropy.");
+  return compile;
+}
+
+void finish(File& file, const Architecture& a, const ReadOptions& options) {
+  file.version = a.by.version;
+  file.keras3 = a.by.keras3();
+  const json compile = compiled(a, options, file);
+  if (!compile.is_object() || compile.empty()) return;
+  file.compile = canonical_compile(compile, file.model, a.by);
+  if (options.learning_rate == 0) return;
+  json& config = file.compile.at("optimizer").at("config");
+  if (config.contains("learning_rate") && config.at("learning_rate").is_object())
+    throw Error(ErrorKind::Usage, file.path,
+                fmt::format("has a learning-rate schedule, {}, and its file would still say so.",
+                            config.at("learning_rate").value("class_name", std::string())),
+                "Leave out the learning rate.");
+  config["learning_rate"] = options.learning_rate;
+}
+
+void read_optimizer_tree(File& file, const H5File& h5) {
   for (const char* group : {"/optimizer/vars", "/optimizer/inner_optimizer/vars", "/optimizer/_inner_optimizer/vars"}) {
     if (!h5.is_group(group) || h5.datasets(group).empty()) continue;
     std::vector<FileArray> arrays = read_vars(h5, group);
@@ -138,38 +231,74 @@ File read_zip(const std::string& path, const ReadOptions& options) {
       file.optimizer->all = std::move(arrays);
     }
   }
+}
+
+void read_optimizer_list(File& file, const H5File& h5) {
+  if (!h5.is_group("/optimizer_weights")) return;
+  std::vector<FileArray> arrays = read_listed(h5, "/optimizer_weights");
+  if (!arrays.empty()) file.optimizer = state_of(std::move(arrays));
+}
+
+void refuse_architecture(const ReadOptions& options, const std::string& path) {
+  if (!options.architecture.empty())
+    throw Error(ErrorKind::Usage, path, "has a configuration of its own, so that it needs no architecture beside.");
+}
+
+File read_zip(const std::string& path, const ReadOptions& options) {
+  refuse_architecture(options, path);
+  const ZipFile zip = ZipFile::open(path);
+  File file;
+  file.path = path;
+  file.format = ".keras";
+  const Architecture a = of_zip(zip, path);
+  file.model = model_of(a.config, a.by, options);
+  if (!zip.contains("model.weights.h5"))
+    throw Error(ErrorKind::Unsupported, path, "this .keras file has no member 'model.weights.h5'.",
+                "Only weights in HDF5 are read.");
+  const bool verified = zip.find("model.weights.h5")->size <= kVerified;
+  if (verified) zip.verify("model.weights.h5");
+  const H5File h5(path + ": model.weights.h5", zip.read("model.weights.h5"));
+  if (!verified) h5.probe();
+  attach_tree(file.model, h5, "/", path);
+  finish(file, a, options);
+  read_optimizer_tree(file, h5);
   find_floatx(file);
   return file;
 }
 
 File read_h5(const std::string& path, const ReadOptions& options) {
   const H5File h5 = H5File::open(path);
-  const auto config_text = h5.string_attribute("/", "model_config");
-  if (!config_text) {
-    const bool weights = h5.has_attribute("/", "layer_names") || h5.is_group("/layers") ||
-                         h5.is_group("/_layer_checkpoint_dependencies");
-    throw Error(ErrorKind::BadFile, path,
-                weights ? "this file holds a model's weights but not its configuration (no attribute 'model_config')."
-                        : "this HDF5 file is not a Keras model: it has no attribute 'model_config'.",
-                weights ? "Load the weights into the model in Keras and save the whole model." : "");
-  }
   File file;
   file.path = path;
   file.format = ".h5";
   const std::string weights = h5.is_group("/model_weights") ? "/model_weights" : "/";
-  std::string version = h5.string_attribute("/", "keras_version").value_or("");
-  if (version.empty()) version = h5.string_attribute(weights, "keras_version").value_or("");
-  WrittenBy by = written_by(version);
-  by.backend = h5.string_attribute("/", "backend").value_or("");
-  if (by.backend.empty()) by.backend = h5.string_attribute(weights, "backend").value_or("");
-  file.model = model_of(parse_python_json(*config_text, path + ": model_config"), by, options);
-  attach_flat(file.model, h5, weights, path);
-  const auto training = h5.string_attribute("/", "training_config");
-  finish(file, training ? parse_python_json(*training, path + ": training_config") : json(), by);
-  if (h5.is_group("/optimizer_weights")) {
-    std::vector<FileArray> arrays = read_listed(h5, "/optimizer_weights");
-    if (!arrays.empty()) file.optimizer = state_of(std::move(arrays));
+  std::optional<Architecture> a = of_h5(h5, path);
+  file.tree = false;
+  if (a) {
+    refuse_architecture(options, path);
+  } else {
+    file.tree = h5.is_group("/layers") || h5.is_group("/_layer_checkpoint_dependencies");
+    file.weights_only = true;
+    const bool has_weights = file.tree || h5.has_attribute(weights, "layer_names");
+    if (!has_weights)
+      throw Error(ErrorKind::BadFile, path, "this HDF5 file is not a Keras model: it has no attribute 'model_config'.");
+    if (options.architecture.empty())
+      throw Error(ErrorKind::BadFile, path,
+                  "this file holds a model's weights but not its configuration (no attribute 'model_config').",
+                  "Give the configuration beside: --architecture (in Python architecture=) with what model.to_json() "
+                  "wrote, or with a .keras or .h5 file of the same model.");
+    a = given_architecture(options.architecture, h5, file.tree);
   }
+  file.model = model_of(a->config, a->by, options);
+  if (file.tree)
+    attach_tree(file.model, h5, "/", path);
+  else
+    attach_flat(file.model, h5, weights, path, file.weights_only);
+  finish(file, *a, options);
+  if (file.tree)
+    read_optimizer_tree(file, h5);
+  else
+    read_optimizer_list(file, h5);
   find_floatx(file);
   return file;
 }
@@ -191,7 +320,7 @@ File read(const std::string& path, const ReadOptions& options) {
   const SharedBytes bytes = map_file(path);
   const std::string_view start = bytes.text().substr(0, 4);
   try {
-    if (start == "PK\x03\x04" || start == "PK\x05\x06") return read_zip(path, options);
+    if (is_zip(start)) return read_zip(path, options);
     if (H5File::looks_like(bytes.bytes)) return read_h5(path, options);
   } catch (const json::exception& e) {
     throw Error(ErrorKind::BadFile, path, fmt::format("its configuration is not of a known form: {}.", e.what()));

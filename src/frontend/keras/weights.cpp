@@ -151,12 +151,42 @@ void attach_tree(Model& model, const H5File& h5, const std::string& group, const
   attach_subtrees(model, tree, where);
 }
 
-void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where) {
+// "dense" of "dense_12".
+static std::string without_number(const std::string& name) {
+  const size_t end = name.find_last_not_of("0123456789");
+  return end != std::string::npos && end > 0 && end + 1 < name.size() && name[end] == '_' ? name.substr(0, end) : name;
+}
+
+// Where a group with weights has no layer of its name: the n-th group "dense*" is the n-th layer "dense*", as when the
+// model was built in a process that had numbered other layers before. Keras' load_weights goes by the order alone.
+template <class HasWeights>
+static std::map<std::string, SourceLayer*> in_order(Model& model, const std::vector<std::string>& groups,
+                                                    const std::map<std::string, SourceLayer*>& by_name,
+                                                    const HasWeights& has_weights) {
+  if (std::all_of(groups.begin(), groups.end(), [&](const auto& g) { return by_name.contains(g) || !has_weights(g); }))
+    return by_name;
+  std::map<std::string, std::vector<SourceLayer*>> layers;
+  for (SourceLayer& layer : model.layers) layers[without_number(layer.name)].push_back(&layer);
+  std::map<std::string, size_t> seen, total;
+  for (const std::string& name : groups) ++total[without_number(name)];
+  std::map<std::string, SourceLayer*> out;
+  for (const std::string& name : groups) {
+    const std::string base = without_number(name);
+    const size_t n = seen[base]++;
+    if (auto it = layers.find(base); it != layers.end() && it->second.size() == total[base]) out[name] = it->second[n];
+  }
+  return out;
+}
+
+void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where, bool by_order) {
   std::map<std::string, SourceLayer*> by_name;
   for (SourceLayer& layer : model.layers) by_name[layer.name] = &layer;
   if (const std::string own = join(group, "top_level_model_weights"); h5.is_group(own))
     refuse_own_weights(model, read_listed(h5, own), where);
   std::vector<std::string> groups = h5.strings_attribute(group, "layer_names").value_or(h5.groups(group));
+  if (by_order) by_name = in_order(model, groups, by_name, [&](const std::string& name) {
+    return h5.is_group(join(group, name)) && !h5.strings_attribute(join(group, name), "weight_names").value_or(std::vector<std::string>{}).empty();
+  });
   for (const std::string& name : groups) {
     const std::string path = join(group, name);
     if (!h5.is_group(path))

@@ -12,7 +12,8 @@ void attach_tree(Model& model, const H5File& h5, const std::string& group, const
 // Gives the layers of a model their subtrees of `tree`, the model's own.
 void attach_subtrees(Model& model, const std::shared_ptr<const WeightTree>& tree, const std::string& where);
 // The whole-model .h5 layout: one group a top-level layer, arrays listed in weight_names.
-void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where);
+// `by_order`: where the names of layers differ by their numbers alone, by the order of the layers.
+void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where, bool by_order);
 
 // vars of `group`, ordered "0", "1", ... "10".
 std::vector<FileArray> read_vars(const H5File& h5, const std::string& group);
