@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "data/npz.h"
+#include "lower/own.h"
 #include "midstream/module.h"
 #include "open.h"
 #include "save.h"

@@ -23,6 +23,7 @@ from midstream._core import (
     UsageError,
 )
 from midstream._module import load
+from midstream._register import register
 from midstream._run import Optimizer, Run, resume, save
 
 __all__ = [
@@ -37,20 +38,24 @@ __all__ = [
     "UsageError",
     "inspect",
     "load",
+    "register",
     "resume",
     "save",
 ]
 __version__ = "0.1.0"
 
 
-def inspect(path: str) -> dict:
-    """What is in a file, as `midstream inspect --json` prints it."""
+def inspect(path: str, architecture: str = "") -> dict:
+    """What is in a file, as `midstream inspect --json` prints it. `architecture`: as for midstream.load."""
     import json
     import subprocess
 
     from midstream.__main__ import executable
 
-    done = subprocess.run([str(executable()), "inspect", str(path), "--json"], capture_output=True, text=True)
+    command = [str(executable()), "inspect", str(path), "--json"]
+    if architecture:
+        command += ["--architecture", str(architecture)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise Error(done.stderr.strip().removeprefix("midstream: "))
     return json.loads(done.stdout)

@@ -1,4 +1,7 @@
-"""The `midstream` command of the Python package: hands over to the executable that comes with it."""
+"""The `midstream` command of the Python package: hands over to the executable that comes with it.
+
+With --python FILE it stays in this process: FILE registers the user's own classes (midstream.register) first.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,23 @@ def executable() -> pathlib.Path:
     raise SystemExit("midstream: the executable is missing from this installation. Install the package again.")
 
 
+def python_file(arguments: list[str]) -> str | None:
+    for i, argument in enumerate(arguments):
+        if argument.startswith("--python="):
+            return argument.partition("=")[2]
+        if argument == "--python" and i + 1 < len(arguments):
+            return arguments[i + 1]
+    return None
+
+
 def main() -> None:
+    if file := python_file(sys.argv[1:]):
+        import runpy
+
+        from midstream import _core
+
+        runpy.run_path(file)
+        raise SystemExit(_core.command_line(["midstream", *sys.argv[1:]]))
     program = executable()
     os.execv(program, [str(program), *sys.argv[1:]])
 

@@ -1,6 +1,6 @@
 """The C++ core of midstream. tests/python/test_stubs.py holds this against the module itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 from torch import Tensor
@@ -154,7 +154,13 @@ class _Converted(TypedDict):
     tensors: dict[str, Tensor]  # by key of the state_dict
     variables: dict[str, str]  # key of the state_dict -> name in the file
 
-def open(path: str, signature: str = "", function: str = "", shapes: Mapping[str, Sequence[int]] = {}) -> Model: ...
+def open(
+    path: str,
+    signature: str = "",
+    function: str = "",
+    shapes: Mapping[str, Sequence[int]] = {},
+    architecture: str = "",
+) -> Model: ...
 def resume(
     path: str,
     device: str = "cpu",
@@ -174,6 +180,15 @@ def convert_run(run: Run, exact_random: bool = False) -> _Converted:
 
 def save_variables(source: str, which: OpenOptions, values: Mapping[str, Tensor], path: str) -> None:
     """A copy of the file `source` with other values, given by the variables' names and in PyTorch's layout."""
+
+def register_layer(name: str, callback: Callable[..., tuple[str, list]]) -> None:
+    """`callback` takes the config as JSON and the inputs' shapes; gives an operator and (name, shape, permutation,
+    trainable) of each weight. See midstream.register."""
+
+def register_activation(name: str, callback: Callable[..., tuple[str, list]]) -> None: ...
+def register_loss(name: str, callback: Callable[..., tuple[str, list]]) -> None: ...
+def command_line(arguments: Sequence[str]) -> int:
+    """The `midstream` command in this process; returns the exit code."""
 
 class probe:
     """A submodule: parts of training by themselves, for tests. Descriptions are JSON, {"class_name", "config"}."""

@@ -65,11 +65,14 @@ void bind_model(py::module_& m) {
   m.def(
       "open",
       [](const std::string& path, const std::string& signature, const std::string& function,
-         const std::map<std::string, Dims>& shapes) {
-        return open_program(path, {.signature = signature, .function = function, .fed = shapes});
+         const std::map<std::string, Dims>& shapes, const std::string& architecture) {
+        return open_program(path, {.signature = signature,
+                                   .function = function,
+                                   .fed = shapes,
+                                   .keras = {.architecture = architecture}});
       },
       py::arg("path"), py::arg("signature") = "", py::arg("function") = "",
-      py::arg("shapes") = std::map<std::string, Dims>{});
+      py::arg("shapes") = std::map<std::string, Dims>{}, py::arg("architecture") = "");
 }
 
 }  // namespace midstream

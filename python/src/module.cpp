@@ -12,5 +12,6 @@ PYBIND11_MODULE(_core, m) {
   midstream::bind_model(m);
   midstream::bind_convert(m);
   midstream::bind_probe(m);
+  midstream::bind_register(m);
   midstream::bind_train(m);
 }

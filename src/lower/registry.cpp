@@ -5,12 +5,14 @@
 
 namespace midstream {
 
-const Registry& registry() {
-  static const Registry all = [] {
+const Registry& registry() { return editable_registry(); }
+
+Registry& editable_registry() {
+  static Registry& all = *new Registry([] {
     Registry r;
     register_all(r);
     return r;
-  }();
+  }());  // never destroyed: what Python registered must not outlive Python
   return all;
 }
 

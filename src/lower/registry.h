@@ -21,6 +21,7 @@ class Table {
     if (!items_.emplace(name, std::move(fn)).second)
       throw Error(ErrorKind::Internal, kind_ + "." + name, "is registered twice.");
   }
+  void put(const std::string& name, Fn fn) { items_.insert_or_assign(name, std::move(fn)); }
   const Fn* find(const std::string& name) const {
     auto it = items_.find(name);
     return it == items_.end() ? nullptr : &it->second;
@@ -47,6 +48,9 @@ struct Registry {
   Table<keras::ConstraintFn> constraints{"keras.constraints"};
   Table<tensorflow::OpEntry> tf_ops{"tf"};
 
+  // What the user registered (own.h): names in one of the tables above.
+  std::set<std::string> own;
+
   // Cells, which stand inside RNN and are no layers of their own here.
   std::set<std::string> cells;
   // Layers whose inputs are not cast to the compute dtype (Keras' autocast = False): what takes indices.
@@ -65,5 +69,7 @@ struct Registry {
 
 // All lowerings of midstream; built once.
 const Registry& registry();
+// The same, for own.h.
+Registry& editable_registry();
 
 }  // namespace midstream

@@ -134,13 +134,13 @@ bool is_model_class(const std::string& class_name) {
   return class_name == "Functional" || class_name == "Sequential" || class_name == "Model";
 }
 
-// keras.ops in a functional model. An .h5 file does not name the module, but only layers have a dtype.
+// keras.ops in a functional model. An .h5 file does not name the module, but only layers can be trained or not.
 static bool is_operation(const json& layer) {
   const std::string module = layer.contains("module") && layer.at("module").is_string() ? layer.at("module") : "";
   if (module.find(".ops.") != std::string::npos) return true;
   const json config = layer.value("config", json());
   return module.empty() && layer.contains("inbound_nodes") && config.is_object() && !config.contains("trainable") &&
-         !config.contains("dtype") && !config.contains("layers");
+         layer.at("class_name") != "InputLayer" && !config.contains("layers");
 }
 
 std::string canonical_class(const json& layer, const WrittenBy& by) {
@@ -158,6 +158,12 @@ std::string canonical_class(const json& layer, const WrittenBy& by) {
 
 json canonical_layer_config(const std::string& class_name, const json& config, const WrittenBy& by) {
   if (!config.is_object()) return json::object();
+  if (class_name.find('>') != std::string::npos) {  // the user's: nobody else knows what its entries mean
+    json own = config;
+    own["dtype"] = config.value("dtype", json()).is_null() ? std::string("float32") : dtype_name(config.at("dtype"));
+    if (!own.contains("trainable") || !own["trainable"].is_boolean()) own["trainable"] = true;
+    return own;
+  }
   json c = json::object();
   const json words = by.keras3() ? config : keras1_config(class_name, config);
   for (const auto& [key, value] : words.items()) {
@@ -176,7 +182,9 @@ json canonical_layer_config(const std::string& class_name, const json& config, c
   }
   if (c.contains("activity_regularizer") && c["activity_regularizer"].is_null()) c.erase("activity_regularizer");
   json dtype = words.value("dtype", json(nullptr));
-  c["dtype"] = dtype.is_null() ? std::string("float32") : dtype_name(dtype);
+  // An operation's dtype is that of its result: none is what follows from its arguments.
+  if (!dtype.is_null() || !class_name.starts_with("ops."))
+    c["dtype"] = dtype.is_null() ? std::string("float32") : dtype_name(dtype);
   if (!c.contains("trainable") || !c["trainable"].is_boolean()) c["trainable"] = true;
   by_class(class_name, c, words, by);
   return c;

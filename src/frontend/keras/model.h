@@ -59,6 +59,7 @@ struct SourceLayer {
   std::string name;
   std::string class_name;       // "Conv2D"; canonical ("Functional" for "Model", "Conv2D" for "Convolution2D")
   std::string registered_name;  // "MyPackage>MyLayer"; empty for built-in ones
+  std::string own_class;        // of such a class its Python name, "MyLayer", by which files name its group of weights
   json config;  // canonical; inner layers (Bidirectional's, TimeDistributed's) as {"class_name", "config"}
   json build_config;
   std::vector<LayerCall> calls;

@@ -201,6 +201,10 @@ SourceLayer canonical_layer(const json& layer, const WrittenBy& by) {
   if (const json registered = layer.value("registered_name", json());
       registered.is_string() && !layer.contains("module"))
     if (const std::string name = registered; name.find('>') != std::string::npos) out.registered_name = name;
+  if (!out.registered_name.empty()) {
+    const std::string written = layer.at("class_name");  // tf_keras writes "package>Name" here
+    out.own_class = written.substr(written.rfind('>') + 1);
+  }
   out.build_config = layer.value("build_config", json());
   if (is_model_class(out.class_name)) {  // no copy of its config: each level of nested models would copy all below it
     out.model = std::make_shared<Model>(canonical_model(layer, by));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "base/error.h"
@@ -63,7 +64,7 @@ class Counter {
 
 std::string file_class(const SourceLayer& layer) {
   if (layer.registered_name.empty()) return layer.class_name;
-  return layer.registered_name.substr(layer.registered_name.rfind('>') + 1);
+  return layer.own_class;
 }
 
 std::shared_ptr<const WeightTree> part(const std::shared_ptr<const WeightTree>& owner, const WeightTree& tree) {
@@ -149,6 +150,41 @@ void attach_tree(Model& model, const H5File& h5, const std::string& group, const
     if (const std::string path = join(group, name); h5.is_group(path))
       tree->children[name[0] == '_' ? name + 1 : name] = read_tree(h5, path);
   attach_subtrees(model, tree, where);
+}
+
+static json tokens_of(const ZipFile& zip, const std::string& member, bool numbers) {
+  zip.verify(member);
+  const SharedBytes bytes = zip.read(member);
+  json out = json::array();
+  std::string_view text = bytes.text();
+  while (true) {
+    const size_t end = text.find('\n');
+    const std::string line(text.substr(0, end));
+    if (!numbers) {
+      out.push_back(line);
+    } else {
+      int64_t number = 0;
+      const auto [last, error] = std::from_chars(line.data(), line.data() + line.size(), number);
+      if (error != std::errc() || last != line.data() + line.size())
+        throw Error(ErrorKind::BadFile, zip.name() + ": " + member, fmt::format("'{}' is no whole number.", line));
+      out.push_back(number);
+    }
+    if (end == std::string_view::npos) return out;
+    text.remove_prefix(end + 1);
+  }
+}
+
+void attach_vocabularies(Model& model, const ZipFile& zip, const std::string& folder) {
+  Counter counter;
+  for (SourceLayer& layer : model.layers) {
+    if (layer.class_name.starts_with("ops.")) continue;
+    if (model.class_name == "Sequential" && layer.class_name == "InputLayer") continue;
+    const std::string own = join(folder, counter.next(file_class(layer)));
+    if (layer.model) attach_vocabularies(*layer.model, zip, own + "/layers");
+    const std::string member = own + "/vocabulary.txt";
+    if (zip.contains(member) && layer.config.value("vocabulary", json()).is_null())
+      layer.config["vocabulary"] = tokens_of(zip, member, layer.config.value("vocabulary_dtype", "string") == "int64");
+  }
 }
 
 // "dense" of "dense_12".

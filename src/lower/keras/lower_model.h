@@ -42,6 +42,8 @@ struct Unsupported {
   std::vector<std::string> where;
 };
 std::vector<Unsupported> unsupported(const Model& model);
+// What to write to register the model's classes that are not Keras' own, in Python; empty: none.
+std::string skeletons(const Model& model);
 
 // A model as an inner layer ({"class_name": "Sequential", "config", "keras_version"}):
 // TimeDistributed(Sequential(...)).

@@ -51,7 +51,7 @@ template <class Table>
 bool has_lowering(const json& item, const Table& table) {
   const std::string name = item.at("class_name");
   if (name == "accuracy" || name == "crossentropy") return true;
-  return !item.value("custom", false) && table.find(name);
+  return table.find(name) && (!item.value("custom", false) || registry().own.contains(name));
 }
 
 // All losses without lowering, in one message. (Metrics without one are left out: they do not change the training.)
@@ -67,8 +67,8 @@ void check_losses(const Compiled& compiled, const std::string& path) {
   if (missing.empty()) return;
   throw Error(ErrorKind::Unsupported, path,
               fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
-              own ? "A loss of your own is code, which no file holds: compile the model with one of Keras' losses and "
-                    "save it again, or train run.model in a loop of your own."
+              own ? "A loss of your own is code, which no file holds: register it, midstream.register(\"name\", function, "
+                    "kind=\"loss\"), take another one in this run (--loss), or train run.model in a loop of your own."
                   : "`midstream ops --frontend keras` lists the losses that there are.");
 }
 

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <set>
 
 #include "base/error.h"
 #include "lower/keras/bind_weights.h"
@@ -20,6 +22,8 @@ class Search {
       const std::string path = prefix.empty() ? l.name : prefix + "/" + l.name;
       if (l.model)
         this->model(*l.model, path);
+      else if (registry().own.contains(l.class_name))
+        continue;  // its config is its own business
       else if (!l.registered_name.empty())
         note("custom layer " + l.registered_name, path);
       else if (l.class_name != "InputLayer")
@@ -82,6 +86,57 @@ std::vector<Unsupported> unsupported(const Model& model) {
   return search.found;
 }
 
+namespace {
+
+// A Python string literal: JSON's escapes are Python's.
+std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', true, json::error_handler_t::replace); }
+
+// The name as a Python identifier: letters, digits and underscores of what stands behind the package.
+std::string identifier(const std::string& name) {
+  std::string out;
+  for (const char c : name.substr(name.rfind('>') + 1))
+    if (std::isalnum(static_cast<unsigned char>(c)) || c == '_') out += c;
+  return out.empty() || std::isdigit(static_cast<unsigned char>(out[0])) ? "Layer" + out : out;
+}
+
+void list_weights(const WeightTree& tree, const std::string& prefix, std::vector<std::string>& out) {
+  for (size_t i = 0; i < tree.vars.size(); ++i) {
+    std::string name = tree.vars[i].name;
+    if (name.ends_with(":0")) name.resize(name.size() - 2);
+    name = name.empty() ? fmt::format("weight_{}", i) : name.substr(name.rfind('/') + 1);
+    out.push_back(fmt::format("{}: ..., a parameter of shape {}", quoted(prefix + name),
+                              to_string(tree.vars[i].array.shape())));
+  }
+  for (const auto& [name, child] : tree.children)
+    if (name.find("seed_generator") == std::string::npos) list_weights(child, prefix + name + "/", out);
+}
+
+void write_skeletons(const Model& model, std::set<std::string>& seen, std::string& out) {
+  for (const SourceLayer& l : model.layers) {
+    if (l.model) write_skeletons(*l.model, seen, out);
+    if (l.model || l.registered_name.empty() || registry().own.contains(l.class_name)) continue;
+    if (!seen.insert(l.class_name).second || seen.size() > 5) continue;
+    const std::string name = l.class_name.starts_with("unregistered>") ? l.class_name.substr(13) : l.class_name;
+    std::vector<std::string> weights;
+    if (l.weights) list_weights(*l.weights, "", weights);
+    out += fmt::format("\n    @midstream.register({}, weights={{  # in the file's order", quoted(name));
+    for (const std::string& w : weights) out += fmt::format("\n        # {}", w);
+    out += fmt::format("\n    }})\n    class {}(nn.Module):\n        def __init__(self, config, shape):  # shape of the "
+                       "input, None where unknown\n            super().__init__()\n            # config: {}\n        "
+                       "def forward(self, x):\n            ...\n",
+                       identifier(name), l.config.dump(-1, ' ', true, json::error_handler_t::replace).substr(0, 400));
+  }
+}
+
+}  // namespace
+
+std::string skeletons(const Model& model) {
+  std::set<std::string> seen;
+  std::string out;
+  write_skeletons(model, seen, out);
+  return out;
+}
+
 void refuse_unsupported(const File& file) {
   const std::vector<Unsupported> found = unsupported(file.model);
   if (found.empty()) return;
@@ -93,7 +148,12 @@ void refuse_unsupported(const File& file) {
                         fmt::join(u.where.begin(), u.where.begin() + static_cast<long>(shown), ", "),
                         shown < u.where.size() ? ", ..." : "");
   }
-  throw Error(ErrorKind::Unsupported, file.path, text + ".", "`midstream ops --frontend keras` lists what there is.");
+  const std::string skeletons = keras::skeletons(file.model);
+  throw Error(ErrorKind::Unsupported, file.path, text + ".",
+              skeletons.empty()
+                  ? "`midstream ops --frontend keras` lists what there is."
+                  : "Say in PyTorch what your classes do, in a file that you give with "
+                    "`python -m midstream --python FILE ...` or import before midstream.load:\n" + skeletons);
 }
 
 }  // namespace midstream::keras

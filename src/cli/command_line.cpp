@@ -1,0 +1,57 @@
+// The command line: docs in README.md. Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 verify found a difference.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <vector>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/command_line.h"
+#include "cli/commands.h"
+
+namespace midstream::cli {
+
+int command_line(int argc, const char* const* argv, bool in_python) {
+  CLI::App app{"midstream takes a TensorFlow model in the middle of its training and goes on training it in PyTorch."};
+  app.name("midstream");
+  app.set_version_flag("--version", MIDSTREAM_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  bool verbose = false;
+  std::string python;
+  app.add_option("--python", python, "With `python -m midstream`: a file that registers classes of your own first");
+  app.add_flag("--verbose", verbose, "Say more about an error");
+
+  std::vector<std::pair<std::string, cli::Command>> commands{
+      {"convert", cli::add_convert(app)}, {"inspect", cli::add_inspect(app)}, {"ops", cli::add_ops(app)},
+      {"predict", cli::add_predict(app)}, {"train", cli::add_train(app)},     {"verify", cli::add_verify(app)},
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::string text = error.what();
+    if (text.ends_with('.')) text.pop_back();
+    fmt::print(stderr, "midstream: {}. `midstream --help`, or --help behind a command, says what there is.\n",
+               printable(text, true));
+    return cli::kWrongUsage;
+  }
+  try {
+    if (!python.empty() && !in_python)
+      throw Error(ErrorKind::Usage, python, "needs Python, which this executable does without.",
+                  "Run `python -m midstream` with the same arguments.");
+    for (const auto& [name, run] : commands)
+      if (app.got_subcommand(name)) return run();
+  } catch (const Error& error) {
+    fmt::print(stderr, "midstream: {}\n", error.what());
+    if (verbose) fmt::print(stderr, "  kind: {}\n", to_string(error.kind()));
+    return error.kind() == ErrorKind::Usage ? cli::kWrongUsage : cli::kFailed;
+  } catch (const std::exception& error) {
+    std::string text = error.what();
+    fmt::print(stderr, "midstream: {}\n", printable(verbose ? text : text.substr(0, text.find('\n')), true));
+    return cli::kFailed;
+  }
+  return cli::kWrongUsage;
+}
+
+}  // namespace midstream::cli
