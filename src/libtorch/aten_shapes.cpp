@@ -142,6 +142,32 @@ Outputs nonzero(Sampled a) {
   return {output(DType::Int64, {kUnknown, static_cast<int64_t>(tensor(a[0]).dims.size())})};
 }
 
+// Where values stand among sorted ones: searchsorted.Tensor(sorted_sequence, self, *, out_int32, ...) and
+// bucketize.Tensor(self, boundaries, *, out_int32, ...). `values`: which argument they are.
+Outputs places(Sampled a, size_t values) {
+  return {output(boolean(a[2]) ? DType::Int32 : DType::Int64, tensor(a[values]).dims)};
+}
+
+// stft(self, n_fft, hop_length, win_length, window, normalized, onesided, return_complex, align_to_window), where the
+// signal is real and the result one-sided and complex.
+Outputs stft(Sampled a) {
+  const SampleTensor& x = tensor(a[0]);
+  const int64_t n = integer(a[1]), hop = is_none(a[2]) ? n / 4 : integer(a[2]);
+  if (x.dims.empty() || x.dims.size() > 2 || x.dims.back() < n)
+    bad_shape("a Fourier transform of frames of " + std::to_string(n) + " has a signal of shape " + shown(x.dims) +
+              ".");
+  Dims out(x.dims.begin(), x.dims.end() - 1);
+  out.push_back(n / 2 + 1);
+  out.push_back(1 + (x.dims.back() - n) / hop);
+  return {output(x.dtype == DType::Float64 ? DType::Complex128 : DType::Complex64, std::move(out))};
+}
+
+Outputs view_as_real(Sampled a) {
+  Dims out = tensor(a[0]).dims;
+  out.push_back(2);
+  return {output(tensor(a[0]).dtype == DType::Complex128 ? DType::Float64 : DType::Float32, std::move(out))};
+}
+
 using SampleList = std::vector<std::optional<SampleTensor>>;
 
 // lstm.input(input, hx[], params[], has_biases, num_layers, dropout, train, bidirectional, batch_first)
@@ -176,6 +202,7 @@ void register_aten_shapes(ShapeRules& rules) {
   }
   rules.add("aten::avg_pool3d", [](Sampled a) { return pool3d(a, false); });
   rules.add("aten::batch_norm", batch_norm);
+  rules.add("aten::bucketize.Tensor", [](Sampled a) { return places(a, 0); });
   rules.add("aten::embedding", embedding);
   rules.add("aten::group_norm", group_norm);
   rules.add("aten::gru.input", rnn);
@@ -187,6 +214,9 @@ void register_aten_shapes(ShapeRules& rules) {
   rules.add("aten::rnn_relu.input", rnn);
   rules.add("aten::rnn_tanh.input", rnn);
   rules.add("aten::scaled_dot_product_attention", attention);
+  rules.add("aten::searchsorted.Tensor", [](Sampled a) { return places(a, 1); });
+  rules.add("aten::stft", stft);
+  rules.add("aten::view_as_real", view_as_real);
 }
 
 }  // namespace midstream
