@@ -91,8 +91,10 @@ Value tensor_at_hand(const NodeView& view);
 std::vector<OpRow> operator_rows();
 std::vector<OpRow> shape_rows();
 std::vector<OpRow> own_rows();
+std::vector<OpRow> image_rows();
 std::vector<ModuleRow> layer_rows();
 std::vector<ModuleRow> recurrent_rows();
 std::vector<HelperText> recurrent_helpers();
+std::vector<HelperText> image_helpers();
 
 }  // namespace midstream::emit

@@ -152,7 +152,7 @@ std::vector<OpRow> own_rows() {
 const HelperText* find_helper(const std::string& name) {
   static const auto* helpers = [] {
     auto* out = new std::map<std::string, HelperText>;
-    for (const auto& list : {own_helpers(), recurrent_helpers()})
+    for (const auto& list : {own_helpers(), recurrent_helpers(), image_helpers()})
       for (const HelperText& helper : list) out->emplace(helper.name, helper);
     return out;
   }();

@@ -167,6 +167,7 @@ std::vector<OpRow> operator_rows() {
        {"F.scaled_dot_product_attention({query}, {key}, {value}{, attn_mask}{, dropout_p}{, is_causal}{, scale})"}},
       {"aten::upsample_nearest1d", {"F.interpolate({self}, size={output_size%})"}},
       {"aten::upsample_nearest2d", {"F.interpolate({self}, size={output_size%})"}},
+      {"aten::_upsample_nearest_exact2d", {"F.interpolate({self}, size={output_size}, mode=\"nearest-exact\")"}},
       {"aten::upsample_nearest2d.vec",
        {"F.interpolate({input}, scale_factor={scale_factors})", "F.interpolate({input}, size={output_size%})"}},
       {"aten::upsample_bilinear2d", {"F.interpolate({self}, size={output_size}, mode=\"bilinear\"{, align_corners})"}},
@@ -214,7 +215,7 @@ std::vector<OpRow> operator_rows() {
 const OpRow* find_op(std::string_view op) {
   static const std::unordered_map<std::string, OpRow>* table = [] {
     auto* out = new std::unordered_map<std::string, OpRow>;
-    for (auto rows : {operator_rows(), shape_rows(), own_rows()})
+    for (auto rows : {operator_rows(), shape_rows(), own_rows(), image_rows()})
       for (OpRow& row : rows) out->emplace(row.op, row);
     return out;
   }();

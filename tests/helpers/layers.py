@@ -221,6 +221,8 @@ def parameters_of(module, variables, core_model) -> list[tuple[str, object]]:
 def compare_state(mode: str, model, core_model, compare: Comparison) -> None:
     state = core_model.state()
     for variable in model.non_trainable_variables:
+        if not hasattr(variable, "name"):  # the vocabulary of a lookup in tf_keras
+            continue
         name = variable_name(variable)
         if name in state and "seed" not in name:
             compare.check(f"{mode}: state {name}", state[name], variable)

@@ -260,6 +260,7 @@ File read_zip(const std::string& path, const ReadOptions& options) {
   const H5File h5(path + ": model.weights.h5", zip.read("model.weights.h5"));
   if (!verified) h5.probe();
   attach_tree(file.model, h5, "/", path);
+  attach_vocabularies(file.model, zip);
   finish(file, a, options);
   read_optimizer_tree(file, h5);
   find_floatx(file);

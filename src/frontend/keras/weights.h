@@ -2,6 +2,7 @@
 #pragma once
 
 #include "formats/hdf5.h"
+#include "formats/zip.h"
 #include "frontend/keras/canonical.h"
 
 namespace midstream::keras {
@@ -14,6 +15,10 @@ void attach_subtrees(Model& model, const std::shared_ptr<const WeightTree>& tree
 // The whole-model .h5 layout: one group a top-level layer, arrays listed in weight_names.
 // `by_order`: where the names of layers differ by their numbers alone, by the order of the layers.
 void attach_flat(Model& model, const H5File& h5, const std::string& group, const std::string& where, bool by_order);
+
+// A .keras file keeps the vocabularies that layers were adapted to beside the weights, one token a line: they go into
+// the layers' config entry "vocabulary".
+void attach_vocabularies(Model& model, const ZipFile& zip, const std::string& folder = "assets/layers");
 
 // vars of `group`, ordered "0", "1", ... "10".
 std::vector<FileArray> read_vars(const H5File& h5, const std::string& group);

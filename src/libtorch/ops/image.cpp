@@ -1,6 +1,6 @@
 // TensorFlow's image resizing where aten's differs (bicubic) or has none (area, Lanczos, Gaussian, Mitchell). All are
 // linear and separable, so one small matrix per axis says them: a graph multiplies with it, and autograd does the rest.
-// Half-pixel centres, no antialiasing; the arithmetic of the weights is float32, in TensorFlow's order.
+// Half-pixel centres; the arithmetic of the weights is float32, in TensorFlow's order.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -89,50 +89,63 @@ float gaussian(float x) {
   return x >= kRadius ? 0 : std::exp(-x * x / (2 * kSigma * kSigma));
 }
 
+// Keys' cubic of ScaleAndTranslate, which reads no table.
+float keys(float x) {
+  if (x >= 2) return 0;
+  if (x >= 1) return ((-0.5f * x + 2.5f) * x - 4.0f) * x + 2.0f;
+  return ((1.5f * x - 2.5f) * x) * x + 1.0f;
+}
+
+float triangle(float x) { return x < 1 ? 1 - x : 0; }
+
 Kernel kernel_of(const std::string& method) {
   if (method == "lanczos3") return {3, [](float x) { return lanczos(3, x); }};
   if (method == "lanczos5") return {5, [](float x) { return lanczos(5, x); }};
+  if (method == "bicubic") return {2, keys};
+  if (method == "bilinear") return {1, triangle};
   if (method == "mitchellcubic") return {2, mitchell};
   if (method == "gaussian") return {1.5f, gaussian};
   TORCH_CHECK(false, "resize_matrix: unknown method '", method, "'");
 }
 
-// TensorFlow's ScaleAndTranslate.
-void sampled(Matrix m, const Kernel& kernel) {
+// TensorFlow's ScaleAndTranslate. Antialiasing widens the kernel by the factor by which the image gets smaller.
+void sampled(Matrix m, const Kernel& kernel, bool antialias) {
   const float scale = static_cast<float>(m.out) / static_cast<float>(m.in);
   const float inverse = static_cast<float>(1.0 / scale);
+  const float width = antialias ? std::max(inverse, 1.0f) : 1.0f, narrow = 1.0f / width;
   for (int64_t y = 0; y < m.out; ++y) {
     const float position = (static_cast<float>(y) + 0.5f) * inverse;
     if (position < 0 || position > static_cast<float>(m.in)) continue;
-    auto first = static_cast<int64_t>(std::ceil(position - kernel.radius - 0.5f));
-    auto last = static_cast<int64_t>(std::floor(position + kernel.radius - 0.5f));
+    auto first = static_cast<int64_t>(std::ceil(position - kernel.radius * width - 0.5f));
+    auto last = static_cast<int64_t>(std::floor(position + kernel.radius * width - 0.5f));
     first = std::clamp<int64_t>(first, 0, m.in - 1);
     last = std::clamp<int64_t>(last, 0, m.in - 1);
     for (int64_t x = first; x <= last; ++x)
-      m.at(y, x) = kernel.weight(std::abs(static_cast<float>(x) + 0.5f - position));
+      m.at(y, x) = kernel.weight(std::abs((static_cast<float>(x) + 0.5f - position) * narrow));
     normalize(&m.at(y, first), last - first + 1);
   }
 }
 
 // The matrix [size, x.size(dim)] that resizes axis `dim` of x.
-at::Tensor resize_matrix(const at::Tensor& x, int64_t dim, int64_t size, std::string_view method) {
+at::Tensor resize_matrix(const at::Tensor& x, int64_t dim, int64_t size, std::string_view method,
+                         bool antialias) {
   at::Tensor weights = at::zeros({size, x.size(dim)}, at::TensorOptions().dtype(at::kFloat));
   Matrix m{x.size(dim), size, weights.data_ptr<float>()};
-  if (method == "bicubic")
+  if (method == "bicubic" && !antialias)
     bicubic(m);
   else if (method == "area")
     area(m);
   else
-    sampled(m, kernel_of(std::string(method)));
+    sampled(m, kernel_of(std::string(method)), antialias);
   return weights.to(x.device());
 }
 
 }  // namespace
 
 void register_image_ops(torch::Library& m, ShapeRules& rules) {
-  m.def("resize_matrix(Tensor x, int dim, int size, str method) -> Tensor",
-        [](const at::Tensor& x, int64_t dim, int64_t size, std::string_view method) {
-          return resize_matrix(x, dim, size, method);
+  m.def("resize_matrix(Tensor x, int dim, int size, str method, bool antialias=False) -> Tensor",
+        [](const at::Tensor& x, int64_t dim, int64_t size, std::string_view method, bool antialias) {
+          return resize_matrix(x, dim, size, method, antialias);
         });
   rules.add("midstream::resize_matrix", [](const std::vector<SampleArg>& a) {
     const Dims& x = tensor(a[0]).dims;

@@ -1,4 +1,4 @@
-// Enlarging images as tf.image.resize does it (half-pixel centres), by whole factors or to a given size.
+// Resizing images as tf.image.resize does it (half-pixel centres).
 #pragma once
 
 #include "graph/builder.h"
@@ -11,7 +11,7 @@ Interpolation parse_interpolation(Builder& b, const std::string& name);
 
 // Every pixel `times` times along `axis` (tf.repeat with one number).
 Value repeat(Builder& b, Value x, int64_t axis, int64_t times);
-// tf.image.resize(x_nchw, size) without antialias.
-Value resize(Builder& b, Value x_nchw, const Ints& size, Interpolation interpolation);
+// tf.image.resize(x_nchw, size)
+Value resize(Builder& b, Value x_nchw, const Ints& size, Interpolation interpolation, bool antialias = false);
 
 }  // namespace midstream::math
