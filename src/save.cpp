@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
 #include "convert.h"
 #include "frontend/keras/canonical.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/convert.h"
+#include "lower/keras/optimizer_graphs.h"
 #include "lower/keras/optimizer_rule.h"
 #include "writeback/container.h"
 
@@ -125,15 +127,22 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
       arrays.emplace_back(group + names.back(), value);
     }
   };
-  for (const auto& slots : keras::slot_runs(optimizer.at("class_name"), optimizer.at("config"))) {
+  std::map<std::string, keras::SlotRuns> runs_of;
+  size_t runs = 0;
+  for (const std::string& weight : run.trainable()) {
+    runs_of[weight] = keras::slot_runs(optimizer, {weight, table.find(weight)->source_dims});
+    runs = std::max(runs, runs_of[weight].size());
+  }
+  for (size_t k = 0; k < runs; ++k) {
+    const auto& slots = runs_of.begin()->second.at(k);  // of every weight, in the legacy optimizers
     if (is_legacy(optimizer) && file.format == ".h5") {
-      for (const std::string& slot : slots) add_group(slot);
+      for (const auto& slot : slots) add_group(slot.name);
     } else if (is_legacy(optimizer)) {
-      for (const std::string& slot : slots)
-        for (const std::string& weight : run.trainable()) add_slot(weight, slot);
+      for (const auto& slot : slots)
+        for (const std::string& weight : run.trainable()) add_slot(weight, slot.name);
     } else {
       for (const std::string& weight : run.trainable())
-        for (const std::string& slot : slots) add_slot(weight, slot);
+        for (const auto& slot : runs_of[weight].at(k)) add_slot(weight, slot.name);
     }
   }
   // Nadam's product, which tf_keras does not save.

@@ -75,27 +75,32 @@ void OptimizerStep::create_variables(DType floatx) {
   };
   add(scalar(kIteration, DType::Int64, 0, Role::Step));
   if (!optimizer_->has_schedule()) add(scalar(kRate, floatx, optimizer_->learning_rate(), Role::Step));
-  auto slot = [&](const Variable& of, const std::string& name, double initial, bool copy) {
+  auto slot = [&](const Variable& of, const keras::Optimizer::Slot& spec) {
     Variable v;
-    v.name = slot_variable(of.name, name);
-    v.dtype = of.dtype;
-    v.source_dims = of.source_dims;
-    v.stored_as = of.stored_as;
+    v.name = slot_variable(of.name, spec.name);
+    v.dtype = spec.dtype.value_or(of.dtype);
+    v.source_dims = spec.dims.value_or(of.source_dims);
+    if (!spec.dims) v.stored_as = of.stored_as;
     v.layout_chooser = Variable::kLayoutFixed;
     v.role = Role::Slot;
-    if (initial != 0) v.initial = filled(of.dtype, of.source_dims, initial);
-    // A copy: the variable is trained in place before anybody asks for its average.
-    if (copy) v.initial = to_array(to_source(of, variables_->tensor(of.name)).clone());
+    if (spec.initial != 0) v.initial = filled(v.dtype, v.source_dims, spec.initial);
+    // A copy: the variable is trained in place before anybody asks for it.
+    if (spec.copies_variable) v.initial = to_array(to_source(of, variables_->tensor(of.name)).clone());
     add(std::move(v));
   };
   for (const std::string& name : trainable_) {
     const Variable& variable = *table.find(name);
-    if (optimizer_->keeps_average()) slot(variable, "average", 0, optimizer_->average_starts_as_variable());
-    if (optimizer_->accumulation() > 1) slot(variable, "gradient_accumulator", 0, false);
-    for (const auto& s : optimizer_->rule_slots()) slot(variable, s.name, s.initial, false);
+    if (optimizer_->keeps_average())
+      slot(variable, {.name = "average", .copies_variable = optimizer_->average_starts_as_variable()});
+    if (optimizer_->accumulation() > 1) slot(variable, {.name = "gradient_accumulator"});
+    for (const auto& s : slots_of(variable)) slot(variable, s);
   }
   const DType dtype = trainable_.empty() ? floatx : table.find(trainable_[0])->dtype;
   for (const auto& s : optimizer_->scalars()) add(scalar("optimizer/" + s.name, dtype, s.initial, Role::Slot));
+}
+
+std::vector<keras::Optimizer::Slot> OptimizerStep::slots_of(const Variable& variable) const {
+  return optimizer_->slots_of({variable.name, variable.source_dims});
 }
 
 void OptimizerStep::forget() { plan_.reset(); }
@@ -283,8 +288,13 @@ const PointwiseProgram* OptimizerStep::program(DType dtype, size_t prepared) {
 void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared) {
   std::vector<int> kinds;
   for (const VariableGradient& g : gradients) kinds.push_back(!g.values.defined() ? 0 : g.indices.defined() ? 2 : 1);
-  const size_t slots = optimizer_->rule_slots().size();
-  auto names_of = [&](const std::string& variable) {
+  if (!optimizer_->elementwise()) {
+    for (size_t i = 0; i < gradients.size(); ++i)
+      if (kinds[i] != 0)
+        update_whole(trainable_[i], gradients[i], prepared.at(variables_->variables()->find(trainable_[i])->dtype));
+    return;
+  }
+    auto names_of = [&](const std::string& variable) {
     std::vector<std::string> names{variable};
     for (const auto& s : optimizer_->rule_slots()) names.push_back(slot_variable(variable, s.name));
     return names;
@@ -332,20 +342,43 @@ void OptimizerStep::update(const std::vector<VariableGradient>& gradients, const
     std::vector<at::Tensor> out = runs[s]->run(in);
     for (size_t k = 0; k < targets.size(); ++k) targets[k].copy_(out[k]);
   });
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    if (kinds[i] != 2) continue;
-    const Variable& variable = *variables_->variables()->find(trainable_[i]);
-    const auto& shared = prepared.at(variable.dtype).values;
-    const Executor& run = executor("update rows " + variable.name,
-                                   [&] { return optimizer_->update(type_of(variable, true), shared.size()); });
-    std::vector<at::Tensor> targets, in;
-    for (const std::string& name : names_of(variable.name)) targets.push_back(variables_->tensor(name).detach());
-    in = {targets[0], gradients[i].values, gradients[i].indices};
-    in.insert(in.end(), targets.begin() + 1, targets.end());
-    in.insert(in.end(), shared.begin(), shared.end());
-    std::vector<at::Tensor> out = run.run(in);
-    for (size_t k = 0; k <= slots; ++k) targets[k].copy_(out[k]);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (kinds[i] == 2)
+      update_whole(trainable_[i], gradients[i], prepared.at(variables_->variables()->find(trainable_[i])->dtype));
+}
+
+void OptimizerStep::update_whole(const std::string& name, const VariableGradient& gradient, const Prepared& prepared) {
+  const Variable& variable = *variables_->variables()->find(name);
+  const keras::TrainedVariable of{variable.name, variable.source_dims};
+  const bool rows = gradient.indices.defined();
+  // Occurrences are rows of the table as it is stored. It is stored as in the file, but for an elementwise rule either
+  // layout would do.
+  const bool as_in_file = !optimizer_->elementwise();
+  if (as_in_file && rows && !variable.stored_as.empty())
+    throw Error(ErrorKind::Unsupported, name, "is a table that is stored otherwise than its file has it.");
+  std::vector<const Variable*> owners{&variable};
+  for (const auto& s : slots_of(variable))
+    owners.push_back(variables_->variables()->find(slot_variable(name, s.name)));
+  const Executor& run = executor(fmt::format("update whole {} {}", name, rows), [&] {
+    keras::GradientType type = type_of(variable, rows);
+    if (as_in_file) type.variable.dims = variable.source_dims;
+    return optimizer_->update(type, prepared.values.size(), as_in_file ? &of : nullptr);
+  });
+  const auto seen = [&](const Variable& v, const at::Tensor& t) {
+    return as_in_file ? midstream::apply(inverse(v.stored_as), t) : t;
+  };
+  std::vector<at::Tensor> targets, in;
+  for (const Variable* v : owners) {
+    targets.push_back(variables_->tensor(v->name).detach());
+    in.push_back(seen(*v, targets.back()));
   }
+  std::vector<at::Tensor> of_gradient{rows ? gradient.values : seen(variable, gradient.values)};
+  if (rows) of_gradient.push_back(gradient.indices);
+  in.insert(in.begin() + 1, of_gradient.begin(), of_gradient.end());
+  in.insert(in.end(), prepared.values.begin(), prepared.values.end());
+  const std::vector<at::Tensor> out = run.run(in);
+  for (size_t k = 0; k < targets.size(); ++k)
+    targets[k].copy_(as_in_file ? from_source(*owners[k], out[k]) : out[k]);
 }
 
 void OptimizerStep::average(const std::map<DType, Prepared>& prepared) {

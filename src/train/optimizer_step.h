@@ -55,6 +55,9 @@ class OptimizerStep {
   void clip(std::vector<VariableGradient>& gradients);
   bool accumulate(std::vector<VariableGradient>& gradients);
   void update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared);
+  // The rule on a whole variable in the file's layout; on one with a gradient of rows as it is.
+  void update_whole(const std::string& name, const VariableGradient& gradient, const Prepared& prepared);
+  std::vector<keras::Optimizer::Slot> slots_of(const Variable& variable) const;
   void average(const std::map<DType, Prepared>& prepared);
   Prepared prepare(DType dtype, bool advance);                    // advance: write the shared scalars
   const PointwiseProgram* program(DType dtype, size_t prepared);  // null: the rule has to be executed

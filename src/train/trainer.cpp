@@ -126,7 +126,15 @@ void Trainer::restore_optimizer() {
         v.stored_as = of.stored_as;
         v.layout_chooser = Variable::kLayoutFixed;
         v.file_layout = layout;
-        add(std::move(v), array, of.dtype);
+        DType dtype = of.dtype;
+        for (const auto& spec : optimizer->slots_of({name, of.source_dims})) {
+          if (spec.name != slot) continue;
+          dtype = spec.dtype.value_or(dtype);
+          if (!spec.dims) continue;
+          v.source_dims = *spec.dims;
+          v.stored_as = {};
+        }
+        add(std::move(v), array, dtype);
         restored_ = true;
       }
     }

@@ -29,12 +29,20 @@ OPTIONS = [
     ("Ftrl", {}),
     ("Lion", {}),
 ]
-ONLY_KERAS3 = [("Adam", {"gradient_accumulation_steps": 2}), ("Nadam", {"gradient_accumulation_steps": 2})]
+ONLY_KERAS3 = [
+    ("Adam", {"gradient_accumulation_steps": 2}),
+    ("Nadam", {"gradient_accumulation_steps": 2}),
+    ("Lamb", {"use_ema": True}),
+    ("Muon", {"exclude_layers": ["second"]}),
+    ("ScheduleFreeAdamW", {"warmup_steps": 5}),
+]
 LEGACY = ["SGD", "RMSprop", "Adam", "Adadelta", "Adagrad", "Adamax", "Nadam", "Ftrl"]
 CASES = (
     [(keras, ending, *option) for ending in (".keras", ".h5") for option in OPTIONS + ONLY_KERAS3]
     + [(tf_keras, ending, *option) for ending in (".keras", ".h5") for option in OPTIONS]
     + [("legacy", ".h5", name, {}) for name in LEGACY]
+    # Keras 3 cannot write it as .h5: two of its arrays have the same name.
+    + [(keras, ".keras", "Adafactor", {}), (tf_keras, ".keras", "Adafactor", {}), (tf_keras, ".h5", "Adafactor", {})]
 )
 IDS = [f"{m if isinstance(m, str) else m.__name__}{e}-{n}{''.join('-' + k for k in o)}" for m, e, n, o in CASES]
 # tf_keras saves no product for Nadam; midstream restores what the run would have had. After so many steps it is zero
@@ -53,6 +61,9 @@ def build(module, name, options):
     optimizers = k.optimizers.legacy if module == "legacy" else k.optimizers
     x = k.Input((5,))
     h = k.layers.Dense(4, "tanh", name="first")(x)
+    if name in ("Adafactor", "Muon"):  # a kernel of four axes, which is stored otherwise than in the file
+        h = k.layers.Reshape((2, 2, 1))(h)
+        h = k.layers.Flatten()(k.layers.Conv2D(3, 2, name="third")(h))
     model = k.Model(x, k.layers.Dense(3, name="second")(h))
     model.compile(getattr(optimizers, name)(RATE, **options), "mse")
     return model
@@ -79,6 +90,8 @@ def slots_of(module, name, model):
                 out[i, text.removeprefix(path.replace("/", "_") + "_")] = v.numpy()
             elif module is not keras and text.endswith("/" + path):
                 out[i, named(text.removesuffix("/" + path).rsplit("/", 1)[-1])] = v.numpy()
+        if name == "Adafactor" and module is keras:  # these bear the variable's own name
+            out[i, "r"], out[i, "c"] = optimizer._r[i].numpy(), optimizer._c[i].numpy()
     return out
 
 

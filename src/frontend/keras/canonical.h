@@ -103,6 +103,13 @@ struct TrainableWeight {
   std::string source;  // FileArray::source
   std::string name;    // FileArray::name; may be empty
   Dims dims;           // in the file's layout
+  // Its slots as Keras 3 and tf_keras (2.11 and later) lay them down: a run goes once over the variables and holds all
+  // of its slots for each. {"momentum", "velocity"} is one run, interleaved.
+  struct Slot {
+    std::string name;
+    Dims dims;
+  };
+  std::vector<std::vector<Slot>> runs;
 };
 // Finds out which array of file.optimizer->all is which slot of which weight; throws Error(Mismatch) if no known layout
 // fits. Weights that were never trained stay without slots. `with_frozen`: what would be trainable if no layer were
@@ -112,10 +119,6 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
 
 // Keras 1 and the first Keras 2 keep the slots in the order of the weights' names, as strings ("_10" before "_2").
 bool sorts_by_name(const std::string& version);
-
-// The runs in which Keras 3 and tf_keras (2.11 and later) keep an optimizer's slots: a run goes once over the variables
-// and holds all of its slots for each. {"momentum", "velocity"} is one run, interleaved.
-std::vector<std::vector<std::string>> slot_runs(const std::string& optimizer, const json& config);
 
 // Python's snake_case of a class name, as Keras makes it: "Conv2D" -> "conv2d", "LeakyReLU" -> "leaky_re_lu".
 std::string to_snake_case(const std::string& class_name);

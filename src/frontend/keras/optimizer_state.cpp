@@ -14,44 +14,8 @@
 namespace midstream::keras {
 namespace {
 
-using Run = std::vector<std::string>;
-using Runs = std::vector<Run>;
-
-bool on(const json& config, const char* key) {
-  auto it = config.find(key);
-  if (it == config.end() || it->is_null()) return false;
-  return it->is_boolean() ? it->get<bool>() : it->is_number() && it->get<double>() != 0;
-}
-
-// The optimizers whose layouts this file knows.
-bool is_known(const std::string& optimizer) {
-  static const std::set<std::string> names{"Adadelta", "Adagrad", "Adam",  "AdamW",   "Adamax",
-                                           "Ftrl",     "Lion",    "Nadam", "RMSprop", "SGD"};
-  return names.contains(optimizer);
-}
-
-// The runs of Keras 3 and of tf_keras 2.11 and later.
-Runs runs_of(const std::string& optimizer, const json& config) {
-  Runs runs;
-  if (on(config, "use_ema")) runs.push_back({"average"});
-  if (on(config, "gradient_accumulation_steps")) runs.push_back({"gradient_accumulator"});
-  auto add = [&](Run run) { runs.push_back(std::move(run)); };
-  if (optimizer == "Adam" || optimizer == "AdamW" || optimizer == "Nadam") add({"momentum", "velocity"});
-  if ((optimizer == "Adam" || optimizer == "AdamW") && on(config, "amsgrad")) add({"velocity_hat"});
-  if (optimizer == "Adamax") add({"momentum", "norm"});
-  if (optimizer == "Adagrad") add({"accumulator"});
-  if (optimizer == "Adadelta") add({"accumulated_grad", "accumulated_delta_var"});
-  if (optimizer == "Ftrl") add({"accumulator", "linear"});
-  if (optimizer == "Lion") add({"momentum"});
-  // tf_keras keeps SGD's momentum even where it is 0.
-  if (optimizer == "SGD" && (on(config, "momentum") || config.value("rules", "") == "tf_keras")) add({"momentum"});
-  if (optimizer == "RMSprop") {
-    add({"velocity"});
-    if (on(config, "momentum")) add({"momentum"});
-    if (on(config, "centered")) add({"average_gradient"});
-  }
-  return runs;
-}
+using Slot = TrainableWeight::Slot;
+using Runs = std::vector<std::vector<Slot>>;  // of one weight
 
 }  // namespace
 
@@ -60,35 +24,42 @@ bool sorts_by_name(const std::string& version) {
          version == "2.0.3" || version == "2.0.4" || version == "2.0.5";
 }
 
-Runs slot_runs(const std::string& optimizer, const json& config) { return runs_of(optimizer, config); }
-
 namespace {
 
 Runs grouped(const Runs& runs) {
   Runs out;
-  for (const Run& run : runs)
-    for (const std::string& slot : run) out.push_back({slot});
+  for (const auto& run : runs)
+    for (const Slot& slot : run) out.push_back({slot});
   return out;
 }
 
 Runs interleaved(const Runs& runs) {
-  Run all;
-  for (const Run& run : runs) all.insert(all.end(), run.begin(), run.end());
+  std::vector<Slot> all;
+  for (const auto& run : runs) all.insert(all.end(), run.begin(), run.end());
   return all.empty() ? Runs{} : Runs{all};
 }
 
 using Slots = std::map<std::string, std::map<std::string, FileArray>>;
+using Layout = Runs (*)(const Runs&);
 
 std::optional<Slots> try_layout(const std::vector<FileArray>& arrays, const std::vector<TrainableWeight>& weights,
-                                const std::vector<size_t>& order, const Runs& runs) {
+                                const std::vector<size_t>& order, Layout layout) {
+  std::vector<Runs> runs;
+  size_t count = 0;
+  for (const TrainableWeight& w : weights) {
+    runs.push_back(layout(w.runs));
+    count = std::max(count, runs.back().size());
+  }
   Slots slots;
   size_t next = 0;
-  for (const Run& run : runs)
-    for (size_t w : order)
-      for (const std::string& slot : run) {
-        if (next >= arrays.size() || arrays[next].array.shape() != weights[w].dims) return std::nullopt;
-        slots[weights[w].source][slot] = arrays[next++];
+  for (size_t run = 0; run < count; ++run)
+    for (size_t w : order) {
+      if (run >= runs[w].size()) continue;
+      for (const Slot& slot : runs[w][run]) {
+        if (next >= arrays.size() || arrays[next].array.shape() != slot.dims) return std::nullopt;
+        slots[weights[w].source][slot.name] = arrays[next++];
       }
+    }
   // Keras 2.1 to 2.3 write a placeholder of one zero per variable where Adam has no amsgrad.
   const size_t rest = arrays.size() - next;
   const bool placeholders =
@@ -116,8 +87,8 @@ std::string slot_of_name(const std::string& name, const Runs& runs) {
                                                          {"accum_var", "accumulated_delta_var"}};
   std::string base = name.ends_with(":0") ? name.substr(0, name.size() - 2) : name;
   std::string best;
-  for (const Run& run : runs)
-    for (const std::string& slot : run)
+  for (const auto& run : runs)
+    for (const auto& [slot, dims] : run)
       if ((base.ends_with("_" + slot) || base.find("/" + slot + "/") != std::string::npos ||
            base.ends_with("/" + slot)) &&
           slot.size() > best.size())
@@ -128,12 +99,11 @@ std::string slot_of_name(const std::string& name, const Runs& runs) {
   return {};
 }
 
-std::optional<Slots> by_name(const std::vector<FileArray>& arrays, const std::vector<TrainableWeight>& weights,
-                             const Runs& runs) {
+std::optional<Slots> by_name(const std::vector<FileArray>& arrays, const std::vector<TrainableWeight>& weights) {
   Slots slots;
   size_t found = 0;
   for (const FileArray& a : arrays) {
-    const std::string slot = slot_of_name(a.name, runs);
+    const std::string slot = slot_of_name(a.name, weights[0].runs);
     const TrainableWeight* best = nullptr;
     for (const TrainableWeight& w : weights)
       if (!w.name.empty() && plain(a.name).find(plain(w.name)) != std::string::npos && w.dims == a.array.shape() &&
@@ -201,12 +171,10 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
   const json& config = optimizer.at("config");
   std::vector<FileArray> arrays = take_counters(state, config, file.keras3);
   if (arrays.empty()) return;   // compiled, never trained
-  if (!is_known(name)) return;  // refused by name where it is to be used
-  Runs runs = runs_of(name, config);
-  if (runs.empty()) runs = {{"momentum"}};  // SGD without momentum has slots in some versions
+  if (trainable.empty() || with_frozen[0].runs.empty()) return;  // the optimizer is refused where it is to be used
   const std::string rules = config.value("rules", std::string("keras3"));
   const bool groups_first = rules == "optimizer_v2" || rules == "keras2";
-  std::vector<Runs> layouts{runs, grouped(runs), interleaved(runs)};
+  std::vector<Layout> layouts{[](const Runs& runs) { return runs; }, grouped, interleaved};
   if (groups_first) std::swap(layouts[0], layouts[1]);
   const auto fit = [&](const std::vector<FileArray>& slots_only, const std::vector<TrainableWeight>& weights) {
     std::vector<size_t> model_order(weights.size());
@@ -214,7 +182,7 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
     std::vector<std::vector<size_t>> orders{model_order};
     if (groups_first) orders.insert(sorts_by_name(file.version) ? orders.begin() : orders.end(), sorted_order(weights));
     for (const auto& order : orders)
-      for (const Runs& layout : layouts)
+      for (const Layout layout : layouts)
         if (auto slots = try_layout(slots_only, weights, order, layout)) {
           state.slots = std::move(*slots);
           return true;
@@ -232,7 +200,7 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
         return true;
       }
     if (fit(arrays, weights)) return true;
-    auto slots = by_name(arrays, weights, runs);
+    auto slots = by_name(arrays, weights);
     if (slots) state.slots = std::move(*slots);
     return slots.has_value();
   };

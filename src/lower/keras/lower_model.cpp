@@ -291,26 +291,4 @@ Tensors lower_inner_model(Layer& outer, const std::string& attribute, const json
   return lowering.run(*model, path, call.inputs);
 }
 
-void restore_optimizer(File& file, const LayerHost& host, const Variables& variables) {
-  const auto in_file = [&](const std::vector<std::string>& names) {
-    std::vector<TrainableWeight> weights;
-    for (const std::string& name : names) {
-      const Variable& v = *variables.find(name);
-      if (!v.file_layout) {
-        weights.push_back({v.source, host.file_name(name), v.source_dims});
-        continue;
-      }
-      // The optimizer has a slot for each array of the file.
-      const FileLayout& layout = *v.file_layout;
-      Dims part = v.source_dims;
-      if (layout.sources.size() > 1)
-        part[static_cast<size_t>(layout.axis)] /= static_cast<int64_t>(layout.sources.size());
-      part = midstream::apply(inverse(layout.from_file), part);
-      for (size_t i = 0; i < layout.sources.size(); ++i) weights.push_back({layout.sources[i], layout.names[i], part});
-    }
-    return weights;
-  };
-  resolve_slots(file, in_file(trainable_variables(host, variables)), in_file(unfrozen_variables(host, variables)));
-}
-
 }  // namespace midstream::keras

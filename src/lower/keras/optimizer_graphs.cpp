@@ -2,17 +2,27 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "lower/keras/optimizer_rule.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
 
-namespace {
-
-// Keras' default learning rates, for configs that leave it out.
-double default_rate(const std::string& name) { return name == "SGD" ? 0.01 : 0.001; }
-
-}  // namespace
+SlotRuns slot_runs(const json& description, const TrainedVariable& variable) {
+  const OptimizerFn* make = registry().optimizers.find(description.at("class_name"));
+  if (!make) return {};
+  const json config = description.value("config", json::object());
+  SlotRuns runs;
+  if (flag(config, "use_ema", false)) runs.push_back({{.name = "average"}});
+  if (integer(config, "gradient_accumulation_steps", 1) > 1) runs.push_back({{.name = "gradient_accumulator"}});
+  int last = -1;
+  for (const auto& slot : (*make)(config)->slots_of(variable)) {
+    if (std::exchange(last, slot.run) != slot.run) runs.emplace_back();
+    runs.back().push_back(slot);
+  }
+  return runs;
+}
 
 struct Optimizer::Draft {
   Draft(const Dialect& dialect, const char* name, const std::string& optimizer)
@@ -42,8 +52,8 @@ Optimizer::Optimizer(const json& description, const Rules& rules, const Dialect&
   if (class_name_ == "AdamW" && !has(config_, "weight_decay")) config_["weight_decay"] = 0.004;
   rule_ = (*make)(config_);
   legacy_ = era_of(config_) == Era::Legacy;
-  for (const auto& s : rule_->slots()) rule_slots_.push_back({s.name, s.initial});
-  for (const auto& s : rule_->scalars()) scalars_.push_back({s.name, s.initial});
+  if (rule_->elementwise()) rule_slots_ = rule_->slots();
+  scalars_ = rule_->scalars();
   if (has(config_, "learning_rate") && config_.at("learning_rate").is_object()) {
     const json& s = config_.at("learning_rate");
     const std::string name = s.at("class_name");
@@ -52,7 +62,7 @@ Optimizer::Optimizer(const json& description, const Rules& rules, const Dialect&
     if (!schedule_)
       throw Error(ErrorKind::Unsupported, "optimizer", fmt::format("the schedule {} has no lowering yet.", name));
   } else {
-    learning_rate_ = number(config_, "learning_rate", default_rate(class_name_));
+    learning_rate_ = number(config_, "learning_rate", rule_->default_learning_rate());
     // Hyperparameters of legacy optimizers are float32 variables.
     if (legacy_) learning_rate_ = through_float32(learning_rate_);
   }
@@ -161,7 +171,8 @@ std::unique_ptr<Graph> Optimizer::clip(const std::vector<GradientType>& types) c
   return d.finish(out);
 }
 
-std::unique_ptr<Graph> Optimizer::update(const GradientType& type, size_t prepared) const {
+std::unique_ptr<Graph> Optimizer::update(const GradientType& type, size_t prepared,
+                                         const TrainedVariable* whole) const {
   Draft d(dialect_, "update", class_name_);
   Builder& b = d.b;
   const DType dtype = type.variable.dtype;
@@ -169,10 +180,13 @@ std::unique_ptr<Graph> Optimizer::update(const GradientType& type, size_t prepar
   Gradient g;
   gradient_inputs(b, type, g);
   Values slots, shared;
-  for (const Slot& s : rule_slots_) slots.push_back(b.input(s.name, type.variable));
+  for (const Slot& s : whole ? slots_of(*whole) : rule_slots_)
+    slots.push_back(
+        b.input(s.name, {Kind::Tensor, s.dtype.value_or(dtype), s.dims.value_or(type.variable.dims)}));
   for (size_t i = 0; i < prepared; ++i)
     shared.push_back(b.input(fmt::format("prepared_{}", i), {Kind::Tensor, dtype, {}}));
-  if (weight_decay_ != 0) variable = b.sub(variable, b.mul(b.mul(variable, weight_decay_), shared[0]));
+  const double decay = through_float32(rule_->weight_decay(weight_decay_, slots.size()));
+  if (decay != 0) variable = b.sub(variable, b.mul(b.mul(variable, decay), shared[0]));
   auto [updated, new_slots] = rule_->apply(b, shared, variable, g, slots);
   Values out{updated};
   out.insert(out.end(), new_slots.begin(), new_slots.end());

@@ -19,16 +19,19 @@ struct GradientType {
   friend bool operator==(const GradientType&, const GradientType&) = default;
 };
 
+// The slots of a variable as files lay them down, run by run (OptimizerRule::SlotSpec::run); the moving average and the
+// accumulator first. Nothing where the optimizer has no lowering.
+using SlotRuns = std::vector<std::vector<OptimizerRule::SlotSpec>>;
+SlotRuns slot_runs(const json& description, const TrainedVariable& variable);
+
 class Optimizer {
  public:
   // `description`: {"class_name", "config"} of compile(). Throws Error(Unsupported).
   Optimizer(const json& description, const Rules& rules, const Dialect& dialect);
 
-  struct Slot {
-    std::string name;
-    double initial = 0;
-  };
-  const std::vector<Slot>& rule_slots() const { return rule_slots_; }
+  using Slot = OptimizerRule::SlotSpec;
+  std::vector<Slot> slots_of(const TrainedVariable& variable) const { return rule_->slots_of(variable); }
+  const std::vector<Slot>& rule_slots() const { return rule_slots_; }  // of elementwise rules
   const std::vector<Slot>& scalars() const { return scalars_; }
   // OptimizerRule::scalar_after, where `batches` batches were seen.
   double scalar_after(const std::string& name, int64_t batches, size_t variables) const {
@@ -53,14 +56,16 @@ class Optimizer {
   std::unique_ptr<Graph> clip(const std::vector<GradientType>& gradients) const;
   // Keras 3's global_clipnorm turns occurrences into a dense gradient.
   bool clip_makes_dense() const { return global_norm_ > 0 && !rule_->merged_gradients; }
-  // variable, values, [indices], slots..., prepared... -> new variable, new slots
-  std::unique_ptr<Graph> update(const GradientType& gradient, size_t prepared) const;
+  // variable, values, [indices], slots..., prepared... -> new variable, new slots. `whole`: of a rule that is not
+  // elementwise, the variable; everything has the file's layout then.
+  std::unique_ptr<Graph> update(const GradientType& gradient, size_t prepared,
+                                const TrainedVariable* whole = nullptr) const;
   // average, variable, momentum, overwrite -> new average, new variable
   std::unique_ptr<Graph> average(const Type& variable) const;
   // accumulator, values, [indices] -> accumulator + gradient; `divide`: their mean over the accumulated steps
   std::unique_ptr<Graph> accumulate(const GradientType& gradient, bool divide) const;
-  // True if update, average and accumulate of a dense gradient may work on pieces of variables.
-  bool elementwise() const { return true; }
+  // True if update of a dense gradient may work on pieces of variables.
+  bool elementwise() const { return rule_->elementwise(); }
 
  private:
   struct Draft;

@@ -51,7 +51,7 @@ class Adam final : public AdamFamily {
 
   std::vector<SlotSpec> slots() const override {
     std::vector<SlotSpec> s{{"momentum"}, {"velocity"}};
-    if (amsgrad) s.push_back({"velocity_hat"});
+    if (amsgrad) s.push_back({.name = "velocity_hat", .run = 1});
     return s;
   }
 
@@ -189,6 +189,43 @@ class Nadam final : public AdamFamily {
   const double schedule_decay;
 };
 
+// The variable is a mean of "momentum", which is stepped, and of the average x of its past, which is in no slot: it is
+// found again from the other two.
+class ScheduleFreeAdamW final : public OptimizerRule {
+ public:
+  explicit ScheduleFreeAdamW(const json& config)
+      : beta_1(through_float32(number(config, "beta_1", 0.9))),
+        beta_2(through_float32(number(config, "beta_2", 0.999))),
+        epsilon(through_float32(number(config, "epsilon", 1e-8))),
+        warmup(static_cast<double>(integer(config, "warmup_steps", 0))) {}
+  std::vector<SlotSpec> slots() const override {
+    return {{.name = "momentum", .copies_variable = true}, {.name = "velocity"}};
+  }
+  double default_learning_rate() const override { return 0.0025; }
+
+  Prepared prepare(Builder& b, Value learning_rate, Value step, const Values&, DType dtype) const override {
+    Value t = step_after(b, step, 1, dtype), lr = b.cast(learning_rate, dtype), stepped = lr;
+    if (warmup > 0) stepped = b.mul(lr, b.clamp(b.div(t, warmup), std::nullopt, 1.0));
+    Value weight = b.call("aten::reciprocal", {{"self", t}});
+    return {{lr, stepped, b.rsub(1.0, power(b, beta_2, t)), weight, b.rsub(1.0, weight)}, {}};
+  }
+
+  Update apply(Builder& b, const Values& p, Value variable, const Gradient& g, const Values& s) const override {
+    Value squared = dense(b, variable, g, b.square(g.values));
+    Value velocity = b.add(s[1], b.mul(b.sub(squared, s[1]), 1.0 - beta_2));
+    Value denominator = b.add(exact_sqrt(b, b.div(velocity, p[2])), epsilon);
+    Value step = b.div(b.mul(g.values, p[1]), at_occurrences(b, denominator, g));
+    Value momentum = scatter_add(b, s[0], g, b.neg(step));
+    // Keras means the momentum before the step; under TensorFlow it reads the variable after it.
+    Value x = b.div(b.sub(variable, b.mul(momentum, 1.0 - beta_1)), beta_1);
+    x = b.add(b.mul(x, p[4]), b.mul(momentum, p[3]));
+    return {b.add(b.mul(momentum, 1.0 - beta_1), b.mul(x, beta_1)), {momentum, velocity}};
+  }
+
+ private:
+  const double beta_1, beta_2, epsilon, warmup;
+};
+
 template <class Rule>
 OptimizerFn make() {
   return [](const json& config) { return std::make_unique<Rule>(config); };
@@ -201,6 +238,7 @@ void register_optimizers_adam(Registry& r) {
   r.optimizers.add("AdamW", make<Adam>());
   r.optimizers.add("Adamax", make<Adamax>());
   r.optimizers.add("Nadam", make<Nadam>());
+  r.optimizers.add("ScheduleFreeAdamW", make<ScheduleFreeAdamW>());
 }
 
 }  // namespace midstream::keras

@@ -22,8 +22,8 @@ class RmsProp final : public OptimizerRule {
 
   std::vector<SlotSpec> slots() const override {
     std::vector<SlotSpec> s{{"velocity"}};
-    if (momentum > 0) s.push_back({"momentum"});
-    if (centered) s.push_back({"average_gradient"});
+    if (momentum > 0) s.push_back({.name = "momentum", .run = 1});
+    if (centered) s.push_back({.name = "average_gradient", .run = 2});
     return s;
   }
 

@@ -20,6 +20,7 @@ class Sgd final : public OptimizerRule {
     if (!has_slot) return {};
     return {{"momentum"}};
   }
+  double default_learning_rate() const override { return 0.01; }
 
   Update apply(Builder& b, const Values& p, Value variable, const Gradient& g, const Values& s) const override {
     Value lr = p[0];

@@ -70,16 +70,36 @@ struct Gradient {
   bool is_slices() const { return static_cast<bool>(indices); }
 };
 
-// An optimizer's rule for one variable.
+// A variable that is trained, as the file has it.
+struct TrainedVariable {
+  std::string path;  // "block/dense/kernel"
+  Dims dims;
+};
+
+// An optimizer's rule for one variable: its formula, its slots and their places in files.
 class OptimizerRule {
  public:
   virtual ~OptimizerRule() = default;
-  // Names of the slots that each trainable variable has, in Keras 3's words and order, and their initial value.
+  // A slot of a variable, or (scalars()) a value for all, in Keras 3's words.
   struct SlotSpec {
     std::string name;
     double initial = 0;
+    // Keras goes once over the variables for each run and lays down the run's slots for each: Adam's momentum and
+    // velocity, interleaved, are one run, and RMSprop's three slots are three.
+    int run = 0;
+    std::optional<Dims> dims = {};    // in the file's layout, where they are not the variable's
+    std::optional<DType> dtype = {};  // where it is not the variable's
+    bool copies_variable = false;     // starts as a copy of it
   };
+  // The slots that each trainable variable has, in Keras 3's order.
   virtual std::vector<SlotSpec> slots() const = 0;
+  // The same where they depend on the variable; only for rules that are not elementwise.
+  virtual std::vector<SlotSpec> slots_of(const TrainedVariable&) const { return slots(); }
+  // False: apply() wants whole variables, in the file's layout (it takes norms, or factors by axes).
+  virtual bool elementwise() const { return true; }
+  virtual double default_learning_rate() const { return 0.001; }
+  // The weight decay of a variable with these slots, where compile() says `given` (0: none).
+  virtual double weight_decay(double given, size_t /*slots*/) const { return given; }
   // 0-d values that all variables share and that change from step to step (Nadam's product), with their initial value.
   virtual std::vector<SlotSpec> scalars() const { return {}; }
   // The value of scalar `name` after `updates` updates of `variables` variables, for files that do not hold it.
