@@ -35,6 +35,9 @@ std::vector<at::Tensor> read_inputs(const Graph& graph, const std::string& path)
   std::vector<at::Tensor> inputs;
   if (graph.inputs.empty()) return inputs;
   if (path.empty()) throw Error(ErrorKind::Usage, graph.name, "wants inputs.", "Give them with --data X.npz.");
+  if (path.ends_with(".npy"))
+    throw Error(ErrorKind::BadData, path, "is one array; a .npz archive is wanted.",
+                "Write it with numpy.savez(path, x=...).");
   NpzFile npz = NpzFile::open(path);
   for (const Input& input : graph.inputs) {
     std::string name = "x:" + input.name;

@@ -9,6 +9,9 @@
 namespace midstream::data {
 
 Npz::Npz(const std::string& path) : path_(path) {
+  if (path.ends_with(".npy"))
+    throw Error(ErrorKind::BadData, path, "is one array; a .npz archive with the arrays x and y is wanted.",
+                "Write it with numpy.savez(path, x=..., y=...).");
   NpzFile file = NpzFile::open(path);
   for (const std::string& name : file.names()) add(name, file.read(name));
   if (x_.empty())

@@ -6,6 +6,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 
+#include <fmt/format.h>
+
 #include <set>
 
 #include "base/error.h"
@@ -303,6 +305,23 @@ struct Run {
     (*observer)(*s.node, outputs);
   }
 
+  // Of a look-up in a table that failed with these arguments: the first index that has no row, and where it is. Empty
+  // for everything else.
+  static std::string index_beyond(const Step& s, const std::vector<c10::IValue>& arguments) {
+    if (!s.node->op.ends_with("embedding")) return {};
+    at::Tensor table, indices;
+    for (const c10::IValue& a : arguments) {
+      if (!a.isTensor()) continue;
+      (at::isIntegralType(a.toTensor().scalar_type(), false) ? indices : table) = a.toTensor();
+    }
+    if (!table.defined() || !indices.defined() || indices.dim() == 0) return {};
+    const at::Tensor bad = at::logical_or(at::lt(indices, 0), at::ge(indices, table.size(0)));
+    if (!bad.any().item<bool>()) return {};
+    return fmt::format("the index {} in sample {} has no row in its table, which has {}: 0 to {}.",
+                       indices.masked_select(bad)[0].item<int64_t>(), at::nonzero(bad)[0][0].item<int64_t>(),
+                       table.size(0), table.size(0) - 1);
+  }
+
   void block(const BlockPlan& plan) {
     std::vector<c10::IValue> stack;
     for (const Step& s : plan.steps) {
@@ -317,6 +336,8 @@ struct Run {
       } catch (const Error&) {
         throw;
       } catch (const std::exception& error) {
+        if (const std::string text = index_beyond(s, stack); !text.empty())
+          throw Error(ErrorKind::BadData, to_string(graph.origin(*s.node)), text);
         throw Error(ErrorKind::BadData, to_string(graph.origin(*s.node)), s.node->op + ": " + torch_message(error));
       }
       if (observer) observe(s);

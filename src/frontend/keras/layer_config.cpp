@@ -30,6 +30,7 @@ bool is_noise(const std::string& class_name, const std::string& key, const json&
       "autocast",          "registered_name", "module",       "num_constants",     "input_dtype",    "query_shape",
       "key_shape",         "value_shape"};
   if (class_name == "InputLayer" || class_name == "Lambda") return false;
+  if (key == "implementation" && class_name.starts_with("LocallyConnected")) return false;  // says which arrays there are
   if (always.contains(key)) return true;
   if (key == "input_dim") return class_name != "Embedding" && class_name != "ReversibleEmbedding";
   static const std::set<std::string> if_off{"time_major",        "sparse",       "ragged", "quantization_config",

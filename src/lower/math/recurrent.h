@@ -52,6 +52,11 @@ struct Recurrence {
   Values states;  // after the last step
 };
 
+// Any cell, as a loop over the steps of `projected` [batch, time, ...]: `step` takes one of them and the states before it
+// and gives the states after it, the output first. Of `sequence` the mask and the flags count.
+using StepFn = std::function<Values(Value projected, const Values& states)>;
+Recurrence loop_over_time(Builder& b, Value projected, const Sequence& sequence, Values states, const StepFn& step);
+
 Recurrence recurrence(Builder& b, const RecurrentCell& cell, const Sequence& sequence, const CellDropout& dropout = {});
 
 // Both directions of a bidirectional layer in one kernel. `sequence.initial` holds the forward states, then the

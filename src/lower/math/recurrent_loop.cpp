@@ -128,21 +128,25 @@ Value by_step(Builder& b, Value v) {
 // where Keras gives zeros, whatever the initial state.
 Value mask_outputs(Builder& b, Value outputs, Value mask, bool zero_output) {
   Value keep = zero_output ? mask : b.compare("gt", b.call("aten::cumsum", {{"self", mask}, {"dim", 1}}), 0.0);
-  return b.where(b.unsqueeze(keep, -1), outputs, b.zeros_like(outputs));
+  while (b.rank(keep) < b.rank(outputs)) keep = b.unsqueeze(keep, -1);
+  return b.where(keep, outputs, b.zeros_like(outputs));
 }
 
 }  // namespace
 
-Recurrence recurrent_loop(Builder& b, const RecurrentCell& cell, const Sequence& s, const CellDropout& dropout) {
-  Loop loop(b, cell, dropout);
-  const Int batch = b.size(s.x, 0), time = b.size(s.x, 1);
-  Value inputs = by_step(b, loop.project(s.x));
-  Value valid = s.mask ? by_step(b, b.unsqueeze(s.mask, -1)) : Value{};
-  Values states = s.initial;
-  while (states.size() < cell.states()) states.push_back(b.full({batch, cell.units}, 0, b.dtype(s.x)));
-
+Recurrence loop_over_time(Builder& b, Value projected, const Sequence& s, Values states, const StepFn& step) {
+  const Int time = b.size(projected, 1);
+  Value inputs = by_step(b, projected);
+  Value valid;
+  if (s.mask) {
+    Value mask = s.mask;
+    for (int64_t i = 1; i < b.rank(states[0]); ++i) mask = b.unsqueeze(mask, -1);
+    valid = by_step(b, mask);
+  }
   // Carried: the step's number, the outputs so far (a list of the right length from the start), the states.
-  Value blank = b.expand(b.zeros_like(b.unsqueeze(states[0], 0)), {time, batch, cell.units});
+  Ints shape{time};
+  for (int64_t i = 0; i < b.rank(states[0]); ++i) shape.push_back(b.size(states[0], i));
+  Value blank = b.expand(b.zeros_like(b.unsqueeze(states[0], 0)), shape);
   Values carried{b.value_of(0), b.call("midstream::list_from_tensor", {{"x", blank}})};
   carried.insert(carried.end(), states.begin(), states.end());
   Values end = b.while_loop(
@@ -150,7 +154,7 @@ Recurrence recurrent_loop(Builder& b, const RecurrentCell& cell, const Sequence&
       [&](const Values& v) {
         const Int t(b, v[0]);
         const Values before(v.begin() + 2, v.end());
-        Values after = loop.step(b.call("midstream::list_get", {{"l", inputs}, {"i", t}}), before);
+        Values after = step(b.call("midstream::list_get", {{"l", inputs}, {"i", t}}), before);
         if (valid) {
           Value keep = b.call("midstream::list_get", {{"l", valid}, {"i", t}});
           for (size_t i = 0; i < after.size(); ++i) after[i] = b.where(keep, after[i], before[i]);
@@ -164,13 +168,23 @@ Recurrence recurrent_loop(Builder& b, const RecurrentCell& cell, const Sequence&
   r.states.assign(end.begin() + 2, end.end());
   r.last = r.states[0];
   if (!s.all_outputs && !s.mask) return r;
-  Value outputs = b.permute(b.call("midstream::list_stack", {{"l", end[1]}}), {1, 0, 2});
+  std::vector<int64_t> batch_first{1, 0};
+  for (int64_t i = 1; i < b.rank(states[0]); ++i) batch_first.push_back(i + 1);
+  Value outputs = b.permute(b.call("midstream::list_stack", {{"l", end[1]}}), batch_first);
   if (s.mask) {
     outputs = mask_outputs(b, outputs, s.mask, s.zero_output);
     r.last = b.select(outputs, 1, -1);
   }
   if (s.all_outputs) r.outputs = outputs;
   return r;
+}
+
+Recurrence recurrent_loop(Builder& b, const RecurrentCell& cell, const Sequence& s, const CellDropout& dropout) {
+  Loop loop(b, cell, dropout);
+  Values states = s.initial;
+  while (states.size() < cell.states()) states.push_back(b.full({b.size(s.x, 0), cell.units}, 0, b.dtype(s.x)));
+  return loop_over_time(b, loop.project(s.x), s, std::move(states),
+                        [&](Value x, const Values& before) { return loop.step(x, before); });
 }
 
 }  // namespace midstream::math
