@@ -36,7 +36,7 @@ BELOW = {
     "parity": "base formats graph frontend lower passes libtorch run data train emit writeback",
     "facade": "base formats graph frontend lower passes libtorch run data train emit writeback parity",
     "cli": "base formats graph frontend lower passes libtorch run data train emit writeback parity facade",
-    "python": "base formats graph frontend lower passes libtorch run data train emit writeback parity facade",
+    "python": "base formats graph frontend lower passes libtorch run data train emit writeback parity facade cli",
 }
 TORCH_ROOMS = {"libtorch", "run", "train", "data", "parity", "facade", "python"}
 

@@ -89,6 +89,13 @@ class LayerHost {
   void clear_mask(Value value) { maskless_.insert(value.id); }
   Tensor as_it_is_now(Tensor t) const { return maskless_.contains(t.value.id) ? Tensor{t.value, {}} : t; }
 
+  // What a tensor of integers holds, where it was made of sizes (tf.shape and arithmetic on it); null if unknown.
+  const std::vector<Int>* sizes_of(Value value) const {
+    auto it = sizes_.find(value.id);
+    return it == sizes_.end() ? nullptr : &it->second;
+  }
+  void set_sizes(Value value, std::vector<Int> sizes) { sizes_[value.id] = std::move(sizes); }
+
   // The training flag that a layer sees: the graph's, unless a call in the file says training=True or False.
   Value training(Builder& b);
   class TrainingOverride {
@@ -115,6 +122,7 @@ class LayerHost {
   std::vector<LayerRecord*> roots_;
   std::unordered_map<int32_t, Value> current_;
   std::unordered_set<int32_t> maskless_;
+  std::unordered_map<int32_t, std::vector<Int>> sizes_;
   std::vector<Stream> streams_;  // in order of first use
   std::optional<bool> training_override_;
   std::unordered_map<std::string, std::string> file_names_;

@@ -26,12 +26,20 @@ struct Tensor {
 };
 using Tensors = std::vector<Tensor>;
 
+// An entry of an argument that is a list: a tensor, or data.
+struct ListItem {
+  Tensor tensor;
+  json data;
+};
+
 // The arguments of one call, tensors flattened out of their nests.
 struct Call {
   Tensors inputs;                         // all tensors of the first positional argument, in order
   std::vector<Tensors> args;              // all positional arguments; an argument without tensors is an empty list
   std::map<std::string, Tensors> kwargs;  // keyword arguments that hold tensors
   json options = json::object();          // positional ("0", "1", ...) and keyword arguments that hold none
+  // Arguments that are a list with tensors among its entries, by the same keys as `options`.
+  std::map<std::string, std::vector<ListItem>> lists = {};
   const Tensor& one() const { return inputs.at(0); }
   // Positional argument `position` or keyword `name`; null tensor if absent.
   Tensor arg(size_t position, const std::string& name) const;

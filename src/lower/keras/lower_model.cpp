@@ -10,6 +10,7 @@
 #include "frontend/keras/weights.h"
 #include "lower/keras/bind_weights.h"
 #include "lower/keras/call_order.h"
+#include "lower/keras/operation_args.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
@@ -23,6 +24,7 @@ std::string joined(const std::string& prefix, const std::string& name) {
 using Known = std::map<std::pair<std::string, int>, Tensors>;  // layer, node -> outputs
 
 struct ArgReader {
+  Builder& b;
   const Known& known;
   const LayerHost& host;
   bool ready = true;
@@ -39,10 +41,34 @@ struct ArgReader {
         out.push_back(host.as_it_is_now(it->second[static_cast<size_t>(ref->tensor)]));
       }
     } else if (auto* list = std::get_if<std::vector<CallArg>>(&arg.value)) {
-      for (const CallArg& item : *list) tensors(item, out);
+      for (const CallArg& item : *list) {
+        tensors(item, out);
+        // An array beside tensors: Concatenate()([x, constant]).
+        const auto* data = std::get_if<json>(&item.value);
+        if (data && (data->is_object() || data->is_array()))
+          if (const auto literal = literal_of(*data))
+            out.push_back({constant_of(b, literal->value, literal->dtype), {}});
+      }
     } else if (auto* map = std::get_if<std::map<std::string, CallArg>>(&arg.value)) {
       for (const auto& [key, item] : *map) tensors(item, out);
     }
+  }
+
+  std::vector<ListItem> items(const std::vector<CallArg>& list) {
+    std::vector<ListItem> out;
+    for (const CallArg& item : list) {
+      Tensors inner;
+      if (const auto* data = std::get_if<json>(&item.value))
+        out.push_back({{}, *data});
+      else
+        for (tensors(item, inner); const Tensor& t : inner) out.push_back({t, {}});
+    }
+    return out;
+  }
+
+  void options(const std::string& key, const CallArg& arg, Call& call) {
+    if (auto* data = std::get_if<json>(&arg.value); data && !data->is_null()) call.options[key] = *data;
+    if (auto* list = std::get_if<std::vector<CallArg>>(&arg.value)) call.lists[key] = items(*list);
   }
 
   Call read(const LayerCall& from) {
@@ -50,14 +76,13 @@ struct ArgReader {
     for (size_t i = 0; i < from.args.size(); ++i) {
       Tensors& out = call.args.emplace_back();
       tensors(from.args[i], out);
-      if (auto* data = std::get_if<json>(&from.args[i].value); data && !data->is_null())
-        call.options[std::to_string(i)] = *data;
+      options(std::to_string(i), from.args[i], call);
     }
     for (const auto& [key, arg] : from.kwargs) {
       Tensors out;
       tensors(arg, out);
       if (!out.empty()) call.kwargs[key] = std::move(out);
-      if (auto* data = std::get_if<json>(&arg.value); data && !data->is_null()) call.options[key] = *data;
+      options(key, arg, call);
     }
     if (!call.args.empty()) call.inputs = call.args[0];
     explicit_mask(call);
@@ -128,7 +153,7 @@ class ModelLowering {
   }
 
   bool try_call(const SourceLayer& layer, const std::string& prefix, int node, Known& known) {
-    ArgReader reader{known, host_};
+    ArgReader reader{b_, known, host_};
     Call call = reader.read(layer.calls[static_cast<size_t>(node)]);
     if (!reader.ready) return false;
     const std::string& path = paths_.at({prefix, layer.name});
@@ -178,7 +203,7 @@ class ModelLowering {
   }
 
   Tensors outputs(const Model& model, const Known& known) {
-    ArgReader reader{known, host_};
+    ArgReader reader{b_, known, host_};
     Tensors out;
     for (const TensorRef& ref : model.outputs) reader.tensors({ref}, out);
     if (!reader.ready)

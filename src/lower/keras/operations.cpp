@@ -1,12 +1,15 @@
 // keras.ops in functional models (Keras 3 writes `x * 2` and a mask's `x != 0` as operations between the layers):
-// elementwise operations and reductions. Numbers among the arguments take the tensor's dtype, as in NumPy and Keras.
+// elementwise operations. Numbers among the arguments take the tensor's dtype, as in NumPy and Keras.
 #include "lower/keras/operations.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "lower/keras/host.h"
+#include "lower/keras/operation_args.h"
 #include "lower/math/elementwise.h"
 #include "lower/math/layout.h"
 #include "lower/registry.h"
@@ -15,20 +18,11 @@ namespace midstream::keras {
 namespace {
 
 // Two tensors, or a tensor and a number (in either place).
-struct Pair {
+struct Terms {
   Value x, y;  // null where `number` stands
   double number = 0;
   DType dtype;  // of the result
 };
-
-DType promoted(DType a, DType b) {
-  if (a == b) return a;
-  if (a == DType::Bool) return b;
-  if (b == DType::Bool) return a;
-  if (is_floating(a) != is_floating(b)) return is_floating(a) ? a : b;
-  if (item_size(a) == item_size(b)) return is_floating(a) ? DType::Float32 : DType::Int64;
-  return item_size(a) > item_size(b) ? a : b;
-}
 
 double number_at(Layer& l, const Call& call, const std::string& position, const std::string& name) {
   for (const std::string& key : {position, name})
@@ -39,22 +33,23 @@ double number_at(Layer& l, const Call& call, const std::string& position, const 
   l.b.fail(ErrorKind::Unsupported, fmt::format("argument '{}' is neither a tensor nor a number.", name));
 }
 
-Pair read_pair(Layer& l, const Call& call) {
+Terms read_pair(Layer& l, const Call& call) {
   Builder& b = l.b;
-  Pair p;
-  p.x = call.arg(0, "x1").value;
-  p.y = call.arg(1, "x2").value;
-  if (p.x && p.y) {
-    p.dtype = promoted(b.dtype(p.x), b.dtype(p.y));
-    p.x = b.cast(p.x, p.dtype);
-    p.y = b.cast(p.y, p.dtype);
+  Terms p;
+  const json *first = data_of(call, 0, "x1"), *second = data_of(call, 1, "x2");
+  const json* written = first ? first : second;
+  if (!written || !(written->is_number() || written->is_boolean())) {
+    const Pair both = operands(l, call, "x1", "x2");
+    p.x = both.x;
+    p.y = both.y;
+    p.dtype = b.dtype(p.x);
     return p;
   }
-  const std::string position = p.x ? "1" : "0";
-  p.number = number_at(l, call, position, p.x ? "x2" : "x1");
+  (first ? p.y : p.x) = operand(l, call, first ? 1 : 0, first ? "x2" : "x1");
+  if (!p.x && !p.y) b.fail(ErrorKind::Unsupported, "an operation on two numbers has no lowering.");
+  p.number = number_at(l, call, first ? "0" : "1", first ? "x1" : "x2");
   const DType own = b.dtype(p.x ? p.x : p.y);
-  const json* written = call.options.contains(position) ? &call.options.at(position) : nullptr;
-  const bool whole = written && !written->is_number_float();
+  const bool whole = !written->is_number_float();
   p.dtype = own;
   if (!is_floating(own) && !whole) p.dtype = DType::Float32;
   if (own == DType::Bool && whole && written->is_number()) p.dtype = DType::Int32;
@@ -62,15 +57,48 @@ Pair read_pair(Layer& l, const Call& call) {
   return p;
 }
 
-Value as_value(Builder& b, Value v, const Pair& p) { return v ? v : b.constant(p.number, p.dtype); }
+Value as_value(Builder& b, Value v, const Terms& p) { return v ? v : b.constant(p.number, p.dtype); }
 
 using WithValues = Value (*)(Builder&, Value, Value);
 using WithNumber = Value (*)(Builder&, Value, double);
 
+using WithSizes = Int (*)(const Int&, const Int&);
+
+// Arithmetic on sizes (tf.shape(x)[0] * 2) stays arithmetic on sizes.
+std::optional<Tensors> of_sizes(Layer& l, const Call& call, WithSizes f) {
+  std::vector<Int> terms[2];
+  bool any = false;
+  int64_t rank = 0;
+  const char* names[] = {"x1", "x2"};
+  for (size_t i : {0, 1}) {
+    if (const Tensor t = call.arg(i, names[i]); t.value) {
+      const std::vector<Int>* sizes = l.host().sizes_of(t.value);
+      if (!sizes) return std::nullopt;
+      terms[i] = *sizes;
+      rank = std::max(rank, l.b.rank(t.value));
+      any = true;
+    } else {
+      const json* data = data_of(call, i, names[i]);
+      if (!data || !data->is_number_integer()) return std::nullopt;
+      terms[i] = {Int(data->get<int64_t>())};
+    }
+  }
+  if (!any) return std::nullopt;
+  const size_t n = std::max(terms[0].size(), terms[1].size());
+  if ((terms[0].size() != n && terms[0].size() != 1) || (terms[1].size() != n && terms[1].size() != 1))
+    return std::nullopt;
+  std::vector<Int> out;
+  for (size_t i = 0; i < n; ++i) out.push_back(f(terms[0][terms[0].size() == 1 ? 0 : i], terms[1][terms[1].size() == 1 ? 0 : i]));
+  return one(size_tensor(l, out, rank));
+}
+
 // An operation of two arguments; `with_number` where the second may be a number.
-LayerFn binary(WithValues f, WithNumber with_number = nullptr) {
+LayerFn binary(WithValues f, WithNumber with_number = nullptr, WithSizes with_sizes = nullptr) {
   return [=](Layer& l, const Call& call) -> Tensors {
-    Pair p = read_pair(l, call);
+    l.expect_config({});
+    if (with_sizes)
+      if (auto sizes = of_sizes(l, call, with_sizes)) return *sizes;
+    Terms p = read_pair(l, call);
     if (p.x && !p.y && with_number && is_floating(p.dtype)) return {{with_number(l.b, p.x, p.number), {}}};
     return {{f(l.b, as_value(l.b, p.x, p), as_value(l.b, p.y, p)), {}}};
   };
@@ -82,9 +110,17 @@ Value true_divide(Builder& b, Value x, Value y) {
   return b.div(b.cast(x, dtype), b.cast(y, dtype));
 }
 
+Value floor_divide(Builder& b, Value x, Value y) {
+  return b.call("aten::div.Tensor_mode", {{"self", x}, {"other", y}, {"rounding_mode", "floor"}});
+}
+
+Value remainder(Builder& b, Value x, Value y) {
+  return b.call("aten::remainder.Tensor", {{"self", x}, {"other", y}});
+}
+
 LayerFn comparison(const char* how) {
   return [=](Layer& l, const Call& call) -> Tensors {
-    Pair p = read_pair(l, call);
+    Terms p = read_pair(l, call);
     // Keras 3 makes a tensor of its default dtype, float32, of the number first.
     if ((!p.x || !p.y) && l.host().keras3) p.number = math::through_float32(l.b, p.x ? p.x : p.y, p.number);
     if (p.x && !p.y) return {{l.b.compare(how, p.x, p.number), {}}};
@@ -93,48 +129,196 @@ LayerFn comparison(const char* how) {
 }
 
 LayerFn unary(Value (*f)(Builder&, Value)) {
-  return [=](Layer& l, const Call& call) -> Tensors { return {{f(l.b, call.one().value), {}}}; };
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({});
+    return one(f(l.b, operand(l, call, 0, "x")));
+  };
 }
 
-// The same function by another door: an activation.
+struct Row {
+  const char* name;
+  const char* aten;
+};
+// Of integers: computed in float32.
+constexpr Row kFloatFunctions[] = {{"Arccos", "aten::acos"},
+                                   {"Arccosh", "aten::acosh"},
+                                   {"Arcsin", "aten::asin"},
+                                   {"Arcsinh", "aten::asinh"},
+                                   {"Arctan", "aten::atan"},
+                                   {"Arctanh", "aten::atanh"},
+                                   {"Ceil", "aten::ceil"},
+                                   {"Cos", "aten::cos"},
+                                   {"Cosh", "aten::cosh"},
+                                   {"Deg2rad", "aten::deg2rad"},
+                                   {"Digamma", "aten::digamma"},
+                                   {"Erf", "aten::erf"},
+                                   {"Erfc", "aten::erfc"},
+                                   {"Erfinv", "aten::erfinv"},
+                                   {"Exp", "aten::exp"},
+                                   {"Exp2", "aten::exp2"},
+                                   {"Expm1", "aten::expm1"},
+                                   {"Floor", "aten::floor"},
+                                   {"I0", "aten::special_i0"},
+                                   {"Lgamma", "aten::lgamma"},
+                                   {"Log", "aten::log"},
+                                   {"Log10", "aten::log10"},
+                                   {"Log1p", "aten::log1p"},
+                                   {"Log2", "aten::log2"},
+                                   {"Rad2deg", "aten::rad2deg"},
+                                   {"Reciprocal", "aten::reciprocal"},
+                                   {"Rsqrt", "aten::rsqrt"},
+                                   {"Sin", "aten::sin"},
+                                   {"Sinh", "aten::sinh"},
+                                   {"Sqrt", "aten::sqrt"},
+                                   {"Tan", "aten::tan"}};
+constexpr Row kFunctions[] = {{"Abs", "aten::abs"},
+                              {"Absolute", "aten::abs"},
+                              {"BitwiseInvert", "aten::bitwise_not"},
+                              {"BitwiseNot", "aten::bitwise_not"},
+                              {"Isfinite", "aten::isfinite"},
+                              {"Isinf", "aten::isinf"},
+                              {"Isnan", "aten::isnan"},
+                              {"Isneginf", "aten::isneginf"},
+                              {"Isposinf", "aten::isposinf"},
+                              {"Negative", "aten::neg"},
+                              {"Sign", "aten::sign"},
+                              {"Signbit", "aten::signbit"},
+                              {"StopGradient", "aten::detach"}};
+constexpr Row kBitwise[] = {{"BitwiseAnd", "aten::bitwise_and.Tensor"},
+                            {"BitwiseLeftShift", "aten::bitwise_left_shift.Tensor"},
+                            {"BitwiseOr", "aten::bitwise_or.Tensor"},
+                            {"BitwiseRightShift", "aten::bitwise_right_shift.Tensor"},
+                            {"BitwiseXor", "aten::bitwise_xor.Tensor"},
+                            {"LeftShift", "aten::bitwise_left_shift.Tensor"},
+                            {"RightShift", "aten::bitwise_right_shift.Tensor"}};
+
+LayerFn aten_function(const char* name, bool of_floats) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({});
+    Value x = operand(l, call, 0, "x");
+    return one(l.b.unary(name, of_floats ? as_float(l.b, x) : x));
+  };
+}
+
+// Keras rounds integers to tens by way of floats; that has no lowering.
+Tensors round(Layer& l, const Call& call) {
+  l.expect_config({"decimals"});
+  Builder& b = l.b;
+  Value x = call.one().value;
+  const int64_t decimals = l.integer("decimals");
+  if (!is_floating(b.dtype(x))) {
+    if (decimals < 0) b.fail(ErrorKind::Unsupported, "rounding integers to tens has no lowering.");
+    return one(x);
+  }
+  if (decimals == 0) return one(b.unary("aten::round", x));
+  const double factor = std::pow(10.0, static_cast<double>(decimals));
+  return one(b.div(b.unary("aten::round", b.mul(x, factor)), factor));
+}
+
+Tensors nan_to_num(Layer& l, const Call& call) {
+  l.expect_config({"nan", "posinf", "neginf"});
+  Args args{{"self", call.one().value}};
+  for (const char* entry : {"nan", "posinf", "neginf"})
+    if (l.has(entry)) args.push_back({entry, l.number(entry)});
+  return one(l.b.call("aten::nan_to_num", std::move(args)));
+}
+
+// A softmax over several axes: over the one that they make together.
+Value over_axes(Layer& l, const char* name, Value x) {
+  Builder& b = l.b;
+  const std::vector<int64_t> axes = axes_of(l, x);
+  std::vector<int64_t> perm, back(static_cast<size_t>(b.rank(x)));
+  for (int64_t i = 0; i < b.rank(x); ++i)
+    if (std::find(axes.begin(), axes.end(), i) == axes.end()) perm.push_back(i);
+  const auto kept = static_cast<int64_t>(perm.size());
+  perm.insert(perm.end(), axes.begin(), axes.end());
+  for (size_t i = 0; i < perm.size(); ++i) back[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  Value turned = b.permute(x, perm);
+  const Ints sizes = b.sizes(turned);
+  Ints flat(sizes.begin(), sizes.begin() + kept);
+  flat.push_back(-1);
+  Value y = (*registry().activations.find(name))(b, json::object(), b.reshape(turned, flat));
+  return b.permute(b.reshape(y, sizes), back);
+}
+
+// The same function as an activation.
 LayerFn activation(const char* name) {
   return [=](Layer& l, const Call& call) -> Tensors {
+    if (l.has("axis") && l.config.at("axis").is_array()) return one(over_axes(l, name, call.one().value));
+    if (l.config.contains("axis") && !l.has("axis")) {  // over all of it
+      Value flat = l.b.reshape(call.one().value, {Int(-1)});
+      flat = (*registry().activations.find(name))(l.b, json::object(), flat);
+      return one(l.b.reshape(flat, l.b.sizes(call.one().value)));
+    }
     return {{(*registry().activations.find(name))(l.b, l.config, call.one().value), {}}};
   };
 }
 
-Value logical(Builder& b, Value v) { return b.dtype(v) == DType::Bool ? v : b.compare("ne", v, 0.0); }
-
 LayerFn logical_pair(WithValues f) {
   return [=](Layer& l, const Call& call) -> Tensors {
-    Pair p = read_pair(l, call);
-    return {{f(l.b, logical(l.b, as_value(l.b, p.x, p)), logical(l.b, as_value(l.b, p.y, p))), {}}};
+    Terms p = read_pair(l, call);
+    return {{f(l.b, as_bool(l.b, as_value(l.b, p.x, p)), as_bool(l.b, as_value(l.b, p.y, p))), {}}};
   };
 }
 
-Tensors logical_not(Layer& l, const Call& call) { return {{l.b.logical_not(logical(l.b, call.one().value)), {}}}; }
+Tensors logical_not(Layer& l, const Call& call) { return {{l.b.logical_not(as_bool(l.b, call.one().value)), {}}}; }
 
 Tensors where(Layer& l, const Call& call) {
   Builder& b = l.b;
-  const Value condition = call.arg(0, "condition").value;
-  Value x = call.arg(1, "x1").value, y = call.arg(2, "x2").value;
-  if (!x && !y) b.fail(ErrorKind::Unsupported, "ops.where with two numbers has no lowering.");
-  const DType dtype = x && y ? promoted(b.dtype(x), b.dtype(y)) : b.dtype(x ? x : y);
-  x = x ? b.cast(x, dtype) : b.constant(number_at(l, call, "1", "x1"), dtype);
-  y = y ? b.cast(y, dtype) : b.constant(number_at(l, call, "2", "x2"), dtype);
-  return {{b.where(logical(b, condition), x, y), {}}};
+  const Value condition = operand(l, call, 0, "condition");
+  if (!is_given(call, 1, "x1") || !is_given(call, 2, "x2"))
+    b.fail(ErrorKind::Unsupported, "ops.where without values, whose result is as long as the data say, has no lowering.");
+  std::optional<Literal> literals[2];
+  Value v[2];
+  std::optional<DType> dtype;
+  const char* names[] = {"x1", "x2"};
+  for (size_t i : {0, 1}) {
+    const json* data = data_of(call, i + 1, names[i]);
+    if (data) literals[i] = literal_of(*data);
+    if (data && !literals[i]) b.fail(ErrorKind::Unsupported, "a branch is neither a tensor nor numbers.");
+    if (data && literals[i]->weak) continue;
+    v[i] = operand(l, call, i + 1, names[i]);
+    dtype = dtype ? promoted(*dtype, b.dtype(v[i])) : b.dtype(v[i]);
+  }
+  for (const auto& literal : literals)
+    if (literal && literal->weak)
+      dtype = dtype ? beside(*literal, *dtype) : literal->dtype;
+  if (literals[0] && literals[1] && literals[0]->weak && literals[1]->weak)
+    dtype = beside(*literals[1], literals[0]->dtype);
+  for (size_t i : {0, 1}) v[i] = v[i] ? b.cast(v[i], *dtype) : constant_of(b, literals[i]->value, *dtype);
+  return one(b.where(as_bool(b, condition), v[0], v[1]));
 }
 
 Tensors clip(Layer& l, const Call& call) {
   l.expect_config({"x_min", "x_max"});
-  return {{l.b.clamp(call.one().value, l.number("x_min"), l.number("x_max")), {}}};
+  Builder& b = l.b;
+  Value x = call.one().value;
+  if (b.dtype(x) == DType::Bool) x = b.cast(x, DType::Int32);
+  if (l.has("x_min") && l.has("x_max") && l.config.at("x_min").is_number() && l.config.at("x_max").is_number())
+    return one(b.clamp(x, l.number("x_min"), l.number("x_max")));
+  // Bounds that are tensors: tf.clip_by_value.
+  const auto bound = [&](size_t position, const char* name) {
+    if (l.has(name)) return constant_of(b, l.config.at(name), b.dtype(x));
+    Value v = operand(l, call, position, name, b.dtype(x));
+    if (!v) b.fail(ErrorKind::Unsupported, fmt::format("the bound '{}' is missing.", name));
+    return b.cast(v, b.dtype(x));
+  };
+  const Value lo = bound(1, "x_min"), hi = bound(2, "x_max");
+  return one(math::maximum(b, math::minimum(b, x, hi), lo));
 }
 
 Tensors power(Layer& l, const Call& call) {
-  Pair p = read_pair(l, call);
+  Terms p = read_pair(l, call);
   if (p.x && !p.y) return {{l.b.call("aten::pow.Tensor_Scalar", {{"self", p.x}, {"exponent", p.number}}), {}}};
   return {{l.b.call("aten::pow.Tensor_Tensor", {{"self", as_value(l.b, p.x, p)}, {"exponent", as_value(l.b, p.y, p)}}),
            {}}};
+}
+
+Tensors add_n(Layer& l, const Call& call) {
+  const Values terms = operand_list(l, call, 0, "inputs");
+  Value sum = terms.at(0);
+  for (size_t i = 1; i < terms.size(); ++i) sum = l.b.add(sum, terms[i]);
+  return one(sum);
 }
 
 Tensors convert_to_tensor(Layer& l, const Call& call) {
@@ -144,66 +328,85 @@ Tensors convert_to_tensor(Layer& l, const Call& call) {
 }
 
 Tensors cast(Layer& l, const Call& call) {
+  l.expect_config({"dtype"});
   // The entry "dtype" of an operation is its own, not a policy.
   const auto dtype = parse_dtype(l.text("dtype"));
   if (!dtype)
     l.b.fail(ErrorKind::Unsupported, fmt::format("dtype '{}' is not one that midstream knows.", l.text("dtype")));
-  return {{l.b.cast(call.one().value, *dtype), {}}};
+  const Value x = operand(l, call, 0, "x");
+  const std::vector<Int>* sizes = l.host().sizes_of(x);
+  if (sizes && is_integral(*dtype)) return one(size_tensor(l, *sizes, l.b.rank(x), *dtype));
+  return one(l.b.cast(x, *dtype));
 }
 
-using Reduction = Value (*)(Builder&, Value, std::vector<int64_t>, bool);
-
-LayerFn reduction(Reduction f) {
-  return [=](Layer& l, const Call& call) -> Tensors {
-    l.expect_config({"axis", "keepdims"});
-    return {{f(l.b, call.one().value, l.ints("axis"), l.flag("keepdims")), {}}};
-  };
-}
-
-Value sum(Builder& b, Value v, std::vector<int64_t> dims, bool keep) { return b.sum(v, std::move(dims), keep); }
-Value amax(Builder& b, Value v, std::vector<int64_t> dims, bool keep) { return b.amax(v, std::move(dims), keep); }
-Value mean(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
-  return b.mean(is_floating(b.dtype(v)) ? v : b.cast(v, DType::Float32), std::move(dims), keep);
-}
-Value amin(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
-  return b.call("aten::amin", {{"self", v}, {"dim", Dims(dims)}, {"keepdim", keep}});
-}
-Value any_or_all(Builder& b, const char* op, Value v, const std::vector<int64_t>& dims, bool keep) {
-  v = logical(b, v);
-  if (dims.empty() && !keep) return b.unary(op, v);
-  return b.call(std::string(op) + ".dims",
-                {{"self", v}, {"dim", dims.empty() ? Arg() : Arg(Dims(dims))}, {"keepdim", keep}});
-}
-Value any(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
-  return any_or_all(b, "aten::any", v, dims, keep);
-}
-Value all(Builder& b, Value v, std::vector<int64_t> dims, bool keep) {
-  return any_or_all(b, "aten::all", v, dims, keep);
+// Keras 3 takes an x2 with one axis longer than 1 for a bias where that fits the last axis of x1: also a column that
+// NumPy would add along another axis of the same length.
+Value add_values(Builder& b, Value x, Value y) {
+  const Dims of_x = b.dims(x), of_y = b.dims(y);
+  int64_t n = 0, longer = 0;
+  for (int64_t d : of_y)
+    if (d != 1) n = d, ++longer;
+  if (longer == 1 && n != kUnknown && of_x.size() > 1 && of_y.size() > 1 && of_x.back() == n && of_y.back() != n)
+    y = b.reshape(y, {Int(n)});
+  return b.add(x, y);
 }
 
 void register_elementwise(Registry& r) {
   auto add = [&r](const char* name, LayerFn fn) { register_operation(r, name, std::move(fn)); };
-  add("Add", binary([](Builder& b, Value x, Value y) { return b.add(x, y); },
-                    [](Builder& b, Value x, double y) { return b.add(x, y); }));
+  add("Add", binary(add_values,
+                    [](Builder& b, Value x, double y) { return b.add(x, y); },
+                    [](const Int& x, const Int& y) { return x + y; }));
   add("Subtract", binary([](Builder& b, Value x, Value y) { return b.sub(x, y); },
-                         [](Builder& b, Value x, double y) { return b.sub(x, y); }));
+                         [](Builder& b, Value x, double y) { return b.sub(x, y); },
+                         [](const Int& x, const Int& y) { return x - y; }));
   add("Multiply", binary([](Builder& b, Value x, Value y) { return b.mul(x, y); },
-                         [](Builder& b, Value x, double y) { return b.mul(x, y); }));
+                         [](Builder& b, Value x, double y) { return b.mul(x, y); },
+                         [](const Int& x, const Int& y) { return x * y; }));
   add("TrueDivide", binary(true_divide, [](Builder& b, Value x, double y) { return b.div(x, y); }));
   add("Divide", binary(true_divide, [](Builder& b, Value x, double y) { return b.div(x, y); }));
-  add("Maximum", binary([](Builder& b, Value x, Value y) { return math::maximum(b, x, y); }));
-  add("Minimum", binary([](Builder& b, Value x, Value y) { return math::minimum(b, x, y); }));
+  add("Maximum", binary([](Builder& b, Value x, Value y) { return math::maximum(b, x, y); }, nullptr,
+                        [](const Int& x, const Int& y) { return max(x, y); }));
+  add("Minimum", binary([](Builder& b, Value x, Value y) { return math::minimum(b, x, y); }, nullptr,
+                        [](const Int& x, const Int& y) { return min(x, y); }));
   add("Power", power);
-  add("Absolute", unary([](Builder& b, Value v) { return b.abs(v); }));
-  add("Negative", unary([](Builder& b, Value v) { return b.neg(v); }));
-  add("Exp", unary([](Builder& b, Value v) { return b.exp(v); }));
-  add("Log", unary([](Builder& b, Value v) { return b.log(v); }));
-  add("Sqrt", unary([](Builder& b, Value v) { return b.sqrt(v); }));
-  add("Square", unary([](Builder& b, Value v) { return b.square(v); }));
-  add("Sin", unary([](Builder& b, Value v) { return b.unary("aten::sin", v); }));
-  add("Cos", unary([](Builder& b, Value v) { return b.unary("aten::cos", v); }));
-  add("ZerosLike", unary([](Builder& b, Value v) { return b.zeros_like(v); }));
-  add("OnesLike", unary([](Builder& b, Value v) { return b.ones_like(v); }));
+  for (const Row& row : kFloatFunctions) add(row.name, aten_function(row.aten, true));
+  for (const Row& row : kFunctions) add(row.name, aten_function(row.aten, false));
+  for (const Row& row : kBitwise)
+    add(row.name, [name = row.aten](Layer& l, const Call& call) -> Tensors {
+      l.expect_config({});
+      const Pair p = operands(l, call, "x1", "x2");
+      return one(l.b.call(name, {{"self", p.x}, {"other", p.y}}));
+    });
+  add("Square", unary([](Builder& b, Value v) {
+        return b.square(b.dtype(v) == DType::Bool ? b.cast(v, DType::Int32) : v);
+      }));
+  add("Trunc", unary([](Builder& b, Value v) { return is_floating(b.dtype(v)) ? b.unary("aten::trunc", v) : v; }));
+  add("Cbrt", unary([](Builder& b, Value v) {
+        v = as_float(b, v);
+        Value root = b.call("aten::pow.Tensor_Scalar", {{"self", b.abs(v)}, {"exponent", 1.0 / 3}});
+        return b.mul(b.unary("aten::sign", v), root);
+      }));
+  add("Copy", unary([](Builder&, Value v) { return v; }));
+  add("Round", round);
+  add("NanToNum", nan_to_num);
+  add("FloorDivide", binary(floor_divide, nullptr, [](const Int& x, const Int& y) { return floor_div(x, y); }));
+  add("Mod", binary(remainder, nullptr, [](const Int& x, const Int& y) { return mod(x, y); }));
+  add("DivideNoNan", binary([](Builder& b, Value x, Value y) {
+        return math::divide_no_nan(b, as_float(b, x), as_float(b, y));
+      }));
+  add("Arctan2", binary([](Builder& b, Value x, Value y) {
+        return b.call("aten::atan2", {{"self", as_float(b, x)}, {"other", as_float(b, y)}});
+      }));
+  add("Logaddexp", binary([](Builder& b, Value x, Value y) {
+        x = as_float(b, x);
+        y = as_float(b, y);
+        Value small = b.exp(b.neg(b.abs(b.sub(x, y))));
+        return b.add(math::maximum(b, x, y), b.unary("aten::log1p", small));
+      }));
+  add("Hypot", binary([](Builder& b, Value x, Value y) {
+        return b.sqrt(b.add(b.square(as_float(b, x)), b.square(as_float(b, y))));
+      }));
+  add("SquaredDifference", binary([](Builder& b, Value x, Value y) { return b.square(b.sub(x, y)); }));
   const std::map<const char*, const char*> activations{{"Relu", "relu"},
                                                        {"Relu6", "relu6"},
                                                        {"Sigmoid", "sigmoid"},
@@ -217,7 +420,20 @@ void register_elementwise(Registry& r) {
                                                        {"Tanh", "tanh"},
                                                        {"LeakyRelu", "leaky_relu"},
                                                        {"LogSoftmax", "log_softmax"},
-                                                       {"HardSigmoid", "hard_sigmoid"}};
+                                                       {"HardSigmoid", "hard_sigmoid"},
+                                                       {"Celu", "celu"},
+                                                       {"Glu", "glu"},
+                                                       {"HardShrink", "hard_shrink"},
+                                                       {"HardSilu", "hard_silu"},
+                                                       {"HardTanh", "hard_tanh"},
+                                                       {"LogSigmoid", "log_sigmoid"},
+                                                       {"SoftShrink", "soft_shrink"},
+                                                       {"SparsePlus", "sparse_plus"},
+                                                       {"SparseSigmoid", "sparse_sigmoid"},
+                                                       {"Sparsemax", "sparsemax"},
+                                                       {"Squareplus", "squareplus"},
+                                                       {"TanhShrink", "tanh_shrink"},
+                                                       {"Threshold", "threshold"}};
   for (const auto& [name, function] : activations) add(name, activation(function));
   add("Clip", clip);
   add("Cast", cast);
@@ -232,6 +448,11 @@ void register_operation(Registry& r, const std::string& name, LayerFn fn) {
   r.keeps_input_dtype.insert("ops." + name);  // operations have no dtype policy
 }
 
+void register_tensorflow_operation(Registry& r, const std::string& name, LayerFn fn) {
+  r.layer("tf." + name, std::move(fn));
+  r.keeps_input_dtype.insert("tf." + name);
+}
+
 void register_operations(Registry& r) {
   register_elementwise(r);
   auto add = [&r](const char* name, LayerFn fn) { register_operation(r, name, std::move(fn)); };
@@ -241,14 +462,10 @@ void register_operations(Registry& r) {
   add("LogicalAnd", logical_pair([](Builder& b, Value x, Value y) { return b.logical_and(x, y); }));
   add("LogicalOr", logical_pair([](Builder& b, Value x, Value y) { return b.logical_or(x, y); }));
   add("LogicalNot", logical_not);
-  add("Any", reduction(any));
-  add("All", reduction(all));
-  add("Sum", reduction(sum));
-  add("Mean", reduction(mean));
-  add("Max", reduction(amax));
-  add("Amax", reduction(amax));
-  add("Min", reduction(amin));
-  add("Amin", reduction(amin));
+  register_tensorflow_operation(r, "math.add_n", add_n);
+  add("LogicalXor", logical_pair([](Builder& b, Value x, Value y) {
+        return b.call("aten::logical_xor", {{"self", x}, {"other", y}});
+      }));
 }
 
 }  // namespace midstream::keras
