@@ -206,3 +206,90 @@ def test_auc_from_logits(module):
         return (normal(n, seed=i) > 0).astype(float), normal(n, seed=20 + i, scale=3)
 
     same(module, "AUC", batches_of(make), {"from_logits": True}, tol=1e-11)
+
+
+def labels(n, i):
+    return one_hot(3, n, seed=i), np.round(probabilities(n, 3, seed=20 + i), 2)
+
+
+@both
+@weighted
+def test_f_scores(module, weights):
+    exact = {} if module is keras else FLOAT32  # beta is float32 in tf_keras, where float64 refuses to meet it
+    for average in (None, "micro", "macro", "weighted"):
+        same(module, "F1Score", batches_of(labels, weights), {"average": average}, **exact)
+        more = {"average": average, "beta": 2.0, "threshold": 0.4}
+        same(module, "FBetaScore", batches_of(labels, weights), more, **exact)
+
+
+@both
+@weighted
+@pytest.mark.filterwarnings("ignore:More independent predictors")
+def test_r2(module, weights):
+    batches = batches_of(lambda n, i: (normal(n, 3, seed=i), normal(n, 3, seed=10 + i)), weights)
+    for aggregation in (None, "uniform_average", "variance_weighted_average"):
+        same(module, "R2Score", batches, {"class_aggregation": aggregation})
+    # Its correction for the number of regressors is float32 in tf_keras, where float64 refuses to meet it.
+    if module is keras:
+        same(module, "R2Score", batches, {"num_regressors": 2})
+        same(module, "R2Score", batches, {"num_regressors": 60})
+
+
+@both
+@weighted
+@pytest.mark.parametrize("thresholds", [200, 7, 1])
+def test_best_rate_at_another(module, weights, thresholds):
+    for name, least in (
+        ("PrecisionAtRecall", {"recall": 0.6}),
+        ("RecallAtPrecision", {"precision": 0.6}),
+        ("SensitivityAtSpecificity", {"specificity": 0.4}),
+        ("SpecificityAtSensitivity", {"sensitivity": 0.7}),
+    ):
+        same(module, name, batches_of(scores, weights), {**least, "num_thresholds": thresholds})
+        same(module, name, batches_of(labels, weights), {**least, "num_thresholds": thresholds, "class_id": 1})
+
+
+def class_ids(n, i):
+    random = np.random.default_rng(i)
+    return random.integers(0, 4, (n, 5)), random.integers(0, 4, (n, 5))
+
+
+@both
+def test_intersection_over_union(module):
+    # Keras 3 gives float32.
+    tol = {} if module is tf_keras else {"tol": 2e-7}
+    whole = [(t, p, None, np.random.default_rng(9).integers(0, 4, t.shape)) for t, p, _, _ in batches_of(class_ids)]
+    for batches in (batches_of(class_ids), whole):
+        same(module, "IoU", batches, {"num_classes": 4, "target_class_ids": [1, 3]}, **tol)
+        same(module, "MeanIoU", batches, {"num_classes": 4, "ignore_class": 2}, **tol)
+    hot = batches_of(lambda n, i: (one_hot(4, n, seed=i), probabilities(n, 4, seed=i)))
+    same(module, "OneHotIoU", hot, {"num_classes": 4, "target_class_ids": [0, 2]}, **tol)
+    same(module, "OneHotMeanIoU", hot, {"num_classes": 4}, **tol)
+    same(module, "MeanIoU", hot, {"num_classes": 4, "sparse_y_true": False, "sparse_y_pred": False}, **tol)
+    same(module, "BinaryIoU", batches_of(lambda n, i: scores(n, i, 2)), {"threshold": 0.3}, **tol)
+    same(module, "BinaryIoU", batches_of(scores), {"target_class_ids": [1]}, **tol)
+
+
+@weighted
+def test_correlations(weights):
+    batches = batches_of(lambda n, i: (normal(n, 6, seed=i), normal(n, 6, seed=10 + i)), weights)
+    for name in ("PearsonCorrelation", "ConcordanceCorrelation"):
+        same(keras, name, batches)
+        same(keras, name, batches_of(lambda n, i: (normal(n, 6, seed=i), normal(n, 6, seed=10 + i))), {"axis": 0})
+
+
+@weighted
+def test_relative_error(weights):
+    batches = batches_of(lambda n, i: (normal(n, 3, seed=i), normal(n, 3, seed=10 + i)), weights)
+    same(tf_keras, "MeanRelativeError", batches, {"normalizer": [1.0, 0.0, 2.0]})
+
+
+def test_mean_and_sum_of_the_targets():
+    """In compile() these get the targets as values and the predictions as weights."""
+    for name in ("Mean", "Sum"):
+        metric, batches = getattr(keras.metrics, name)(dtype="float64"), batches_of(lambda n, i: scores(n, i, 2))
+        for y_true, y_pred, _, _ in batches:
+            metric.update_state(y_pred, y_true)
+        given = [tuple(map(tensor, (p, t, None, None))) for t, p, _, _ in batches]
+        ours = core().metric(json.dumps({"class_name": name, "config": {}}), True, "float64", given)
+        np.testing.assert_allclose(ours.numpy(), np.asarray(metric.result()), rtol=1e-12)

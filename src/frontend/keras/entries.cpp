@@ -24,7 +24,8 @@ const Entries kOptimizer{"name",
                          "decay",
                          "rules",
                          "merged_gradients",
-                         "gradient_accumulation_steps"};
+                         "gradient_accumulation_steps",
+                         "loss_scale_factor"};
 
 struct Known {
   const Entries* common;
@@ -74,6 +75,7 @@ const std::multimap<std::string, Known>& table() {
         {"AUC"});
     add(kMetric, {"average", "threshold"}, {"F1Score"});
     add(kMetric, {"average", "threshold", "beta"}, {"FBetaScore"});
+    add(kMetric, {"normalizer"}, {"MeanRelativeError"});
     add(kMetric, {"class_aggregation", "num_regressors"}, {"R2Score"});
     add(kMetric, {"target_class_ids", "threshold"}, {"BinaryIoU"});
     for (const char* c : {"IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"})
@@ -96,6 +98,8 @@ const std::multimap<std::string, Known>& table() {
     add(kOptimizer, {"beta_1", "beta_2"}, {"Lion"});
     add(kOptimizer, {"rho", "epsilon", "momentum", "centered"}, {"RMSprop"});
     add(kOptimizer, {"momentum", "nesterov"}, {"SGD"});
+    // Keras up to 3.10 writes the entries of every optimizer, all as they are by default.
+    add(kOptimizer, {"inner_optimizer", "dynamic", "initial_scale", "dynamic_growth_steps"}, {"LossScaleOptimizer"});
 
     add(kSchedule, {"initial_learning_rate", "decay_steps", "alpha", "warmup_steps", "warmup_target"}, {"CosineDecay"});
     add(kSchedule, {"initial_learning_rate", "first_decay_steps", "alpha", "t_mul", "m_mul"}, {"CosineDecayRestarts"});

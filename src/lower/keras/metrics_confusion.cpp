@@ -1,4 +1,4 @@
-// Precision, Recall, AUC and the four counts themselves.
+// Precision, Recall, AUC, the best of one rate at another, and the four counts themselves.
 #include <algorithm>
 
 #include "lower/keras/confusion.h"
@@ -177,6 +177,38 @@ class Auc final : public ConfusionMetric {
   const bool from_logits_;
 };
 
+// The best of one rate among the thresholds at which another rate is at least a given one; 0 where there is none.
+class BestAt final : public ConfusionMetric {
+ public:
+  enum class Rate { Precision, Recall, Specificity };
+  BestAt(const json& config, const Rules& rules, Rate best, Rate given, const char* least)
+      : ConfusionMetric(rules,
+                        {Count::TruePositives, Count::FalsePositives, Count::TrueNegatives, Count::FalseNegatives}),
+        best_(best),
+        given_(given),
+        least_(number(config, least, 0)) {
+    const int64_t n = integer(config, "num_thresholds", 200);
+    options.class_id = integer(config, "class_id", -1);
+    for (int64_t i = 0; i < n; ++i)
+      options.thresholds.push_back(n == 1 ? 0.5 : static_cast<double>(i) / static_cast<double>(n - 1));
+  }
+  Value result(Builder& b, const std::string& path) override {
+    Value best = rate(b, path, best_), allowed = b.compare("ge", rate(b, path, given_), least_);
+    return b.amax(b.where(allowed, best, b.zeros_like(best)), {});
+  }
+
+ private:
+  Value rate(Builder& b, const std::string& path, Rate which) {
+    const Count hit = which == Rate::Specificity ? Count::TrueNegatives : Count::TruePositives;
+    const Count miss = which == Rate::Recall ? Count::FalseNegatives : Count::FalsePositives;
+    Value hits = state(b, path, hit, shape());
+    return math::divide_no_nan(b, hits, b.add(hits, state(b, path, miss, shape())));
+  }
+
+  const Rate best_, given_;
+  const double least_;
+};
+
 MetricFn count(Count which) {
   return [which](const json& config, const Rules& rules) { return std::make_unique<OneCount>(config, rules, which); };
 }
@@ -184,9 +216,20 @@ MetricFn share(Count other) {
   return [other](const json& config, const Rules& rules) { return std::make_unique<Share>(config, rules, other); };
 }
 
+MetricFn best_at(BestAt::Rate best, BestAt::Rate given, const char* least) {
+  return [=](const json& config, const Rules& rules) {
+    return std::make_unique<BestAt>(config, rules, best, given, least);
+  };
+}
+
 }  // namespace
 
 void register_metrics_confusion(Registry& r) {
+  using Rate = BestAt::Rate;
+  r.metrics.add("PrecisionAtRecall", best_at(Rate::Precision, Rate::Recall, "recall"));
+  r.metrics.add("RecallAtPrecision", best_at(Rate::Recall, Rate::Precision, "precision"));
+  r.metrics.add("SensitivityAtSpecificity", best_at(Rate::Recall, Rate::Specificity, "specificity"));
+  r.metrics.add("SpecificityAtSensitivity", best_at(Rate::Specificity, Rate::Recall, "sensitivity"));
   r.metrics.add("AUC", [](const json& config, const Rules& rules) { return std::make_unique<Auc>(config, rules); });
   r.metrics.add("FalseNegatives", count(Count::FalseNegatives));
   r.metrics.add("FalsePositives", count(Count::FalsePositives));
