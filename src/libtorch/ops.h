@@ -12,6 +12,7 @@ namespace midstream {
 void register_host_ops(torch::Library& library, ShapeRules& rules);
 void register_image_ops(torch::Library& library, ShapeRules& rules);
 void register_normalization_ops(torch::Library& library, ShapeRules& rules);
+void register_projective_ops(torch::Library& library, ShapeRules& rules);
 void register_random_ops(torch::Library& library, ShapeRules& rules);
 void register_recurrent_ops(torch::Library& library, ShapeRules& rules);
 void register_scalar_ops(torch::Library& library, ShapeRules& rules);

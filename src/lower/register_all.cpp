@@ -45,6 +45,7 @@ void register_pool(Registry&);
 void register_preprocessing(Registry&);
 void register_preprocessing_categories(Registry&);
 void register_preprocessing_images(Registry&);
+void register_preprocessing_random(Registry&);
 void register_recurrent(Registry&);
 void register_regularizers(Registry&);
 void register_reshaping(Registry&);
@@ -111,6 +112,7 @@ void register_all(Registry& r) {
   keras::register_preprocessing(r);
   keras::register_preprocessing_categories(r);
   keras::register_preprocessing_images(r);
+  keras::register_preprocessing_random(r);
   keras::register_recurrent(r);
   keras::register_regularizers(r);
   keras::register_reshaping(r);

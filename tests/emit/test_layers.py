@@ -57,6 +57,9 @@ LAYERS = {
     "discretization": over(VECTOR, lambda L: L.Discretization([-0.5, 0.5], output_mode="count"), lambda L: L.Dense(2)),
     "stft_spectrogram": over((20, 2), lambda L: L.STFTSpectrogram(frame_length=8)),
     "mel_spectrogram": over((40,), lambda L: L.MelSpectrogram(16, 8, num_mel_bins=4, sampling_rate=100, power_to_db=False)),
+    "random_images": over(
+        IMAGE, lambda L: L.RandomTranslation(0.0, 0.0), lambda L: L.RandomBrightness(0.0, (-9, 9)), lambda L: L.Conv2D(2, 3)
+    ),
     "reshapes": over(IMAGE, lambda L: L.Permute((3, 1, 2)), lambda L: L.Reshape((6, -1)), lambda L: L.Flatten()),
     "prelu": over(IMAGE, lambda L: L.PReLU(shared_axes=[1, 2])),
     "activations": over(
@@ -85,8 +88,8 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(midstream, tmp_path, name):
     length = 9 if name == "conv2d_open" else 6
-    # float32 where Keras computes in it: resizing, and the edges of mel bands, whose small differences are divided by.
-    float32 = name.startswith("resizing") or name in ("upsampling_bilinear", "mel_spectrogram")
+    # float32 where Keras computes in it: resizing and moving images, and the edges of mel bands, whose small differences are divided by.
+    float32 = name.startswith("resizing") or name in ("upsampling_bilinear", "mel_spectrogram", "random_images")
     same_as_keras(midstream, tmp_path, LAYERS[name], length=length, tol=2e-6 if float32 else 1e-10)
 
 
