@@ -12,6 +12,7 @@
 #include "frontend/keras/canonical.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/convert.h"
+#include "lower/keras/config.h"
 #include "lower/keras/optimizer_graphs.h"
 #include "lower/keras/optimizer_rule.h"
 #include "writeback/container.h"
@@ -38,11 +39,23 @@ void add_array(NamedArrays& arrays, const Variable& v, Array value) {
 // The step counter and the learning rate have in memory the dtype that we compute with, in the file their own.
 Array as_in_file(const keras::File& file, const Variable& v, Array array) {
   if (v.role != Role::Step || !file.optimizer) return array;
-  for (const auto& from : {file.optimizer->iterations_array, file.optimizer->learning_rate}) {
+  const keras::OptimizerState& state = *file.optimizer;
+  for (const auto& from : {state.iterations_array, state.learning_rate, state.step_counter, state.dynamic_scale}) {
     if (!from || from->source != v.source) continue;
     return cast(array, from->array.dtype()).reshaped(from->array.shape());
   }
   return array;
+}
+
+// Values that the file has at a second place.
+void add_copies(const std::vector<std::pair<std::string, std::string>>& copies, NamedArrays& arrays) {
+  std::map<std::string, size_t> at;
+  for (size_t i = 0; i < arrays.size(); ++i) at[arrays[i].first] = i;
+  for (const auto& [copy, original] : copies)
+    if (const auto found = at.find(original); found != at.end()) {
+      Array array = arrays[found->second].second;
+      arrays.emplace_back(copy, std::move(array));
+    }
 }
 
 bool is_legacy(const nlohmann::json& optimizer) { return keras::era_of(optimizer.at("config")) == keras::Era::Legacy; }
@@ -69,6 +82,32 @@ std::string name_in_file(const std::string& source) {
   return layer == std::string::npos ? source : source.substr(layer + 1);
 }
 
+// The arrays that Keras 3's LossScaleOptimizer has before those of the optimizer in it: a counter and a rate, which it
+// never uses, and its own two. Returns how many.
+size_t add_wrapper(Run& run, NamedArrays& arrays, std::vector<std::string>& names) {
+  const keras::File& file = run.file();
+  const auto& table = *run.variables().variables();
+  std::string prefix = "loss_scale_optimizer/";
+  if (file.optimizer && !file.optimizer->wrapper.empty()) {
+    const std::string& name = file.optimizer->wrapper[0].name;
+    prefix = name.substr(0, name.rfind('/') + 1);
+  }
+  const DType rate = table.find("optimizer/dynamic_scale")->dtype;
+  for (const char* name : {"iteration", "learning_rate", "step_counter", "dynamic_scale"}) {
+    const std::string of = std::string("optimizer/") + name;
+    const bool own = names.size() >= 2;
+    std::byte* bytes = nullptr;
+    Array array = own ? source_array(run, table.index_of(of))
+                      : Array::allocate(names.empty() ? DType::Int64 : rate, {}, &bytes);
+    if (names.size() == 3) array = cast(array, DType::Float32);
+    arrays.emplace_back(file.tree ? fmt::format("/optimizer/vars/{}", names.size())
+                                  : "/optimizer_weights/" + prefix + name,
+                        std::move(array));
+    names.push_back(prefix + name);
+  }
+  return names.size();
+}
+
 // The optimizer in the order in which Keras reads it, at places as Keras names them: optimizer/vars/0, 1, ... in an
 // archive, anything that "weight_names" lists in an .h5 file. Returns that list.
 std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
@@ -81,13 +120,23 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
     counter = v->source.substr(group.size());
   const std::string prefix = counter.substr(0, counter.rfind('/') + 1);
   std::vector<std::string> names;
+  const bool wrapped = keras::has(optimizer.at("config"), "loss_scale");
+  size_t before = 0;  // arrays of a LossScaleOptimizer, which has those of the optimizer in it once more
+  std::string vars = "/optimizer/vars/";
   auto add = [&](const std::string& variable, const std::string& name) {
     if (!table.find(variable)) throw Error(ErrorKind::Internal, variable, "is no variable of the optimizer.");
-    const std::string place = file.tree ? fmt::format("/optimizer/vars/{}", names.size()) : group + name;
+    const size_t index = table.index_of(variable), n = names.size() - before;
+    Array array = as_in_file(file, table.at(index), source_array(run, index));
+    if (file.tree && wrapped) arrays.emplace_back(fmt::format("/optimizer/vars/{}", names.size()), array);
+    arrays.emplace_back(file.tree ? fmt::format("{}{}", vars, n) : group + name, std::move(array));
     names.push_back(name);
-    const size_t index = table.index_of(variable);
-    arrays.emplace_back(place, as_in_file(file, table.at(index), source_array(run, index)));
   };
+  if (wrapped && file.tree) {
+    vars = "/optimizer/inner_optimizer/vars/";
+    if (const Variable* v = table.find("optimizer/iteration"); v && !v->source.empty())
+      vars = v->source.substr(0, v->source.rfind('/') + 1);
+  }
+  if (wrapped && file.keras3) before = add_wrapper(run, arrays, names);
   add("optimizer/iteration", counter);
   if (file.keras3 && table.find("optimizer/learning_rate")) add("optimizer/learning_rate", prefix + "learning_rate");
   auto add_slot = [&](const std::string& weight, const std::string& slot) {
@@ -97,9 +146,9 @@ std::vector<std::string> add_new_optimizer(Run& run, NamedArrays& arrays) {
     if (!variable.empty()) return add(variable, prefix + name);
     // What Keras keeps and the rule does not use: SGD's momentum of 0.
     add(weight, prefix + name);
-    Array& zeros = arrays.back().second;
     std::byte* bytes = nullptr;
-    zeros = Array::allocate(zeros.dtype(), zeros.shape(), &bytes);
+    const Array zeros = Array::allocate(arrays.back().second.dtype(), arrays.back().second.shape(), &bytes);
+    for (size_t i = arrays.size() - (wrapped && file.tree ? 2 : 1); i < arrays.size(); ++i) arrays[i].second = zeros;
   };
   // One slot of all weights, of each array that the file has for a weight, in the order that the version wants.
   auto add_group = [&](const std::string& slot) {
@@ -216,7 +265,10 @@ void save(Run& run, const std::string& path) {
     add_array(arrays, v, as_in_file(file, v, source_array(run, i)));
   }
   std::vector<std::string> optimizer;
-  if (new_slots) optimizer = add_new_optimizer(run, arrays);
+  if (new_slots)
+    optimizer = add_new_optimizer(run, arrays);
+  else if (file.optimizer)
+    add_copies(file.optimizer->copies, arrays);
   if (file.format == ".keras")
     write_keras(file.path, arrays, path);
   else

@@ -24,6 +24,8 @@ constexpr int64_t kPiece = 1 << 15;
 
 const char* const kIteration = "optimizer/iteration";
 const char* const kRate = "optimizer/learning_rate";
+const char* const kScale = "optimizer/dynamic_scale";
+const char* const kGoodSteps = "optimizer/step_counter";
 
 Array filled(DType dtype, const Dims& dims, double value) {
   at::Tensor t = at::full(dims, value, at::TensorOptions().dtype(to_scalar_type(dtype)));
@@ -75,6 +77,10 @@ void OptimizerStep::create_variables(DType floatx) {
   };
   add(scalar(kIteration, DType::Int64, 0, Role::Step));
   if (!optimizer_->has_schedule()) add(scalar(kRate, floatx, optimizer_->learning_rate(), Role::Step));
+  if (const auto& scale = optimizer_->loss_scale(); scale && scale->dynamic) {
+    add(scalar(kGoodSteps, DType::Int64, 0, Role::Step));
+    add(scalar(kScale, DType::Float32, scale->initial, Role::Step));
+  }
   auto slot = [&](const Variable& of, const keras::Optimizer::Slot& spec) {
     Variable v;
     v.name = slot_variable(of.name, spec.name);
@@ -203,8 +209,56 @@ void for_pieces(const std::vector<Segment>& segments,
 
 }  // namespace
 
-void OptimizerStep::apply(std::vector<VariableGradient> gradients) {
+double OptimizerStep::loss_scale() {
+  const auto& scale = optimizer_->loss_scale();
+  if (!scale) return 1;
+  return scale->dynamic ? variables_->tensor(kScale).item<double>() : scale->initial;
+}
+
+bool OptimizerStep::unscale(std::vector<VariableGradient>& gradients, bool scaled) {
+  const auto& rule = optimizer_->loss_scale();
+  if (!rule) return true;
+  const double scale = scaled ? loss_scale() : 1;
+  // Keras 2 looks at the gradients after it has unscaled them, which is the same but for what overflows there.
+  at::Tensor finite;
+  for (VariableGradient& g : gradients) {
+    if (!g.values.defined()) continue;
+    at::Tensor unscaled = g.values;
+    if (scale != 1 && rule->keras3) unscaled = g.values / scale;
+    if (scale != 1 && !rule->keras3)
+      unscaled = g.values * at::scalar_tensor(1.0F / static_cast<float>(scale), at::kFloat).to(g.values.scalar_type());
+    if (rule->dynamic) {
+      const at::Tensor here = at::isfinite(rule->keras3 ? g.values : unscaled).all();
+      finite = finite.defined() ? at::logical_and(finite, here) : here;
+    }
+    g.values = unscaled;
+  }
+  if (!rule->dynamic || !finite.defined()) return true;
+  const bool good = finite.item<bool>();
+  at::Tensor &counter = variables_->tensor(kGoodSteps), &now = variables_->tensor(kScale);
+  if (!good) {
+    counter.zero_();
+    now.mul_(0.5);
+    if (!rule->keras3) now.clamp_min_(1);
+    return false;
+  }
+  const int64_t steps = counter.item<int64_t>() + 1;
+  if (rule->keras3 ? steps != rule->growth_steps : steps < rule->growth_steps) {
+    counter.fill_(steps);
+    return true;
+  }
+  counter.zero_();
+  const at::Tensor doubled = now * 2.0;
+  if (rule->keras3 || at::isfinite(doubled).item<bool>()) now.copy_(doubled);
+  return true;
+}
+
+bool OptimizerStep::apply(std::vector<VariableGradient> gradients, bool scaled) {
   at::NoGradGuard no_grad;
+  if (!unscale(gradients, scaled)) {
+    if (!optimizer_->loss_scale()->keras3) variables_->tensor(kIteration).add_(1);
+    return false;
+  }
   bool updates = accumulate(gradients);
   std::map<DType, Prepared> prepared;
   const Variables& table = *variables_->variables();
@@ -218,6 +272,7 @@ void OptimizerStep::apply(std::vector<VariableGradient> gradients) {
   }
   if (optimizer_->keeps_average()) average(prepared);
   variables_->tensor(kIteration).add_(1);
+  return true;
 }
 
 // Returns whether the variables are updated in this step; the gradients are then the means of the accumulated ones.

@@ -41,8 +41,11 @@ class OptimizerStep {
   double learning_rate();
   void set_learning_rate(double value);  // throws Error(Usage) with a schedule
 
+  // What the loss is multiplied by before it is differentiated for apply().
+  double loss_scale();
   // One step, as Keras' apply_gradients: clipping, weight decay, rule, moving averages; the counter goes up by one.
-  void apply(std::vector<VariableGradient> gradients);
+  // `scaled`: of the loss times loss_scale(). False: a gradient was not finite and a dynamic scale skipped the step.
+  bool apply(std::vector<VariableGradient> gradients, bool scaled);
   // What Keras' fit does at its end: variables become their moving averages, where there are any.
   void finalize();
   // Forgets which tensors belong to which variable; called when the store's tensors were replaced.
@@ -52,6 +55,7 @@ class OptimizerStep {
   struct Prepared;
   struct Plan;
   void create_variables(DType floatx);
+  bool unscale(std::vector<VariableGradient>& gradients, bool scaled);  // false: not finite
   void clip(std::vector<VariableGradient>& gradients);
   bool accumulate(std::vector<VariableGradient>& gradients);
   void update(const std::vector<VariableGradient>& gradients, const std::map<DType, Prepared>& prepared);

@@ -158,7 +158,7 @@ std::map<std::string, at::Tensor> optimizer(const json& description, bool keras3
   auto store = std::make_shared<VariableStore>(table);
   auto rules = keras::rules_for(keras3, floatx);
   OptimizerStep step(std::make_unique<keras::Optimizer>(description, rules, libtorch_dialect()), store, names, floatx);
-  for (const auto& gradients : steps) step.apply(gradients);
+  for (const auto& gradients : steps) step.apply(gradients, true);
   std::map<std::string, at::Tensor> out;
   for (size_t i = 0; i < table->size(); ++i) out[table->at(i).name] = to_source(table->at(i), store->tensor(i)).clone();
   return out;

@@ -115,6 +115,10 @@ void Trainer::restore_optimizer() {
     if (state.iterations_array) add_scalar("optimizer/iteration", *state.iterations_array, DType::Int64);
     if (state.learning_rate && !optimizer->has_schedule())
       add_scalar("optimizer/learning_rate", *state.learning_rate, floatx_of(*file_));
+    if (const auto& scale = optimizer->loss_scale(); scale && scale->dynamic) {
+      if (state.step_counter) add_scalar("optimizer/step_counter", *state.step_counter, DType::Int64);
+      if (state.dynamic_scale) add_scalar("optimizer/dynamic_scale", *state.dynamic_scale, DType::Float32);
+    }
     for (const std::string& name : lowered_.trainable) {
       const Variable& of = *table.find(name);
       if (of.source.empty()) continue;
@@ -311,7 +315,7 @@ VariableGradient combine(const at::Tensor& dense, const std::vector<at::Tensor>&
 
 }  // namespace
 
-Run::Gradients Trainer::gradients(const Batch& batch, std::vector<VariableGradient>* out) {
+Run::Gradients Trainer::gradients(const Batch& batch, std::vector<VariableGradient>* out, double scale) {
   Step& step = step_for(batch);
   std::vector<at::Tensor> in = step_inputs(step, batch);
   std::vector<at::Tensor> wanted;
@@ -329,7 +333,7 @@ Run::Gradients Trainer::gradients(const Batch& batch, std::vector<VariableGradie
   Run::Gradients result;
   std::vector<at::Tensor> g(wanted.size());
   if (loss.requires_grad())
-    g = torch::autograd::grad({loss}, wanted, {}, /*retain_graph=*/false, /*create_graph=*/false,
+    g = torch::autograd::grad({loss}, wanted, {at::full_like(loss, scale)}, /*retain_graph=*/false, /*create_graph=*/false,
                               /*allow_unused=*/true);
   at::NoGradGuard no_grad;
   const size_t n = lowered_.trainable.size();
@@ -350,14 +354,13 @@ double Trainer::train(const Batch& batch) {
     throw Error(ErrorKind::Usage, file_->path, "holds no optimizer to train with.",
                 "Call model.compile(optimizer=...) in Keras and save the model again.");
   std::vector<VariableGradient> g;
-  const double loss = gradients(batch, &g).loss;
-  apply(std::move(g));
+  const double loss = gradients(batch, &g, optimizer_->loss_scale()).loss;
+  apply(std::move(g), true);
   return loss;
 }
 
-void Trainer::apply(std::vector<VariableGradient> gradients) {
-  optimizer_->apply(std::move(gradients));
-  if (!constraints_) return;
+void Trainer::apply(std::vector<VariableGradient> gradients, bool scaled) {
+  if (!optimizer_->apply(std::move(gradients), scaled) || !constraints_) return;
   at::NoGradGuard no_grad;
   constraints_->run({});
 }

@@ -35,10 +35,10 @@ class Trainer {
   // What one batch's step needs, from its tensors.
   struct Step;
   Step& step_for(const Batch& batch);
-  // Forward in training mode, loss and gradients; state and metrics are updated.
-  Run::Gradients gradients(const Batch& batch, std::vector<VariableGradient>* out);
-  // The optimizer's step and the constraints after it.
-  void apply(std::vector<VariableGradient> gradients);
+  // Forward in training mode, loss and gradients (of the loss times `scale`); state and metrics are updated.
+  Run::Gradients gradients(const Batch& batch, std::vector<VariableGradient>* out, double scale = 1);
+  // The optimizer's step and the constraints after it. `scaled`: the gradients are of a scaled loss.
+  void apply(std::vector<VariableGradient> gradients, bool scaled = false);
   double train(const Batch& batch);
   double test(const Batch& batch);
   std::vector<at::Tensor> predict(const std::vector<at::Tensor>& x);

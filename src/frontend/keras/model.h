@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -86,7 +87,13 @@ struct OptimizerState {
   // weight array's `source` -> slot name ("momentum", "velocity", ...) -> array
   std::map<std::string, std::map<std::string, FileArray>> slots;
   std::map<std::string, FileArray> scalars;  // one for all weights, by Keras 3's name: Nadam's "u_product"
-  std::vector<FileArray> all;                // every array, in the file's order
+  std::vector<FileArray> all;                // every array, in the file's order; of the inner optimizer where
+                                             // a LossScaleOptimizer is around it
+  // Keras 3's LossScaleOptimizer: its arrays, and two of them by name.
+  std::vector<FileArray> wrapper;
+  std::optional<FileArray> step_counter, dynamic_scale;
+  // The file has some arrays twice: the place of a copy, and of what it is a copy of.
+  std::vector<std::pair<std::string, std::string>> copies;
 };
 
 // compile() as the file has it, canonical: {"optimizer": {"class_name", "config"}, "loss": ..., "loss_weights": ...,

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "frontend/keras/compile.h"
 #include "frontend/keras/entries.h"
+#include "frontend/keras/loss_scale.h"
 
 namespace midstream::keras {
 namespace {
@@ -15,7 +16,7 @@ std::string optimizer_class(const std::string& given) {
   std::string lower = name;
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
   for (const char* known : {"Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
-                            "Muon", "Nadam", "RMSprop", "SGD", "LossScaleOptimizer", "ScheduleFreeAdamW"}) {
+                            "Muon", "Nadam", "RMSprop", "SGD", "ScheduleFreeAdamW"}) {
     std::string k = known;
     std::transform(k.begin(), k.end(), k.begin(), [](unsigned char c) { return std::tolower(c); });
     if (lower == k) return known;
@@ -54,6 +55,7 @@ json canonical_optimizer(const json& given, const WrittenBy& by) {
   const std::string name = own.empty() ? optimizer_class(written) : own;
   json config =
       optimizer.is_object() && optimizer.value("config", json()).is_object() ? optimizer.at("config") : json::object();
+  if (name.starts_with("LossScaleOptimizer")) return without_loss_scale_optimizer(name, config, by);
   const std::string rules = rules_of(written, config, by);
   json c = json::object();
   for (const auto& [key, value] : config.items()) {
@@ -65,8 +67,6 @@ json canonical_optimizer(const json& given, const WrittenBy& by) {
       if (value.is_number() && value.get<double>() != 0) c["decay"] = value;
     } else if (key == "is_legacy_optimizer" || key == "jit_compile")
       continue;
-    else if (key == "inner_optimizer")
-      c[key] = canonical_optimizer(value, by);
     else
       c[key] = value;
   }

@@ -164,9 +164,7 @@ void resolve_slots(File& file, const std::vector<TrainableWeight>& trainable,
   if (!file.optimizer || !file.compile.is_object() || file.compile.at("optimizer").is_null()) return;
   OptimizerState& state = *file.optimizer;
   if (!state.slots.empty() || state.iterations_array) return;  // done before
-  json optimizer = file.compile.at("optimizer");
-  if (optimizer.at("class_name") == "LossScaleOptimizer" && optimizer.at("config").contains("inner_optimizer"))
-    optimizer = optimizer.at("config").at("inner_optimizer");
+  const json& optimizer = file.compile.at("optimizer");
   const std::string name = optimizer.at("class_name");
   const json& config = optimizer.at("config");
   std::vector<FileArray> arrays = take_counters(state, config, file.keras3);

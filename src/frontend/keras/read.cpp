@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "formats/zip.h"
 #include "frontend/keras/canonical.h"
+#include "frontend/keras/loss_scale.h"
 #include "frontend/keras/weights.h"
 
 namespace midstream::keras {
@@ -52,8 +53,7 @@ std::string most_frequent(const std::map<std::string, int>& counts) {
 void find_floatx(File& file) {
   if (file.keras3 && file.optimizer && file.optimizer->all.size() > 1 && file.compile.is_object() &&
       file.compile.at("optimizer").is_object()) {
-    json config = file.compile.at("optimizer").value("config", json::object());
-    if (config.contains("inner_optimizer")) config = config.at("inner_optimizer").value("config", json::object());
+    const json config = file.compile.at("optimizer").value("config", json::object());
     const Array& rate = file.optimizer->all[1].array;
     if (config.contains("learning_rate") && config.at("learning_rate").is_number() && rate.shape().empty() &&
         is_floating(rate.dtype())) {
@@ -220,23 +220,24 @@ void finish(File& file, const Architecture& a, const ReadOptions& options) {
 }
 
 void read_optimizer_tree(File& file, const H5File& h5) {
-  for (const char* group : {"/optimizer/vars", "/optimizer/inner_optimizer/vars", "/optimizer/_inner_optimizer/vars"}) {
-    if (!h5.is_group(group) || h5.datasets(group).empty()) continue;
-    std::vector<FileArray> arrays = read_vars(h5, group);
-    if (!file.optimizer) {
-      file.optimizer = state_of(std::move(arrays));
-    } else {  // LossScaleOptimizer: its own two numbers, then the inner optimizer's
-      for (size_t i = 0; i < file.optimizer->all.size(); ++i)
-        file.optimizer->scalars[fmt::format("loss_scale_{}", i)] = file.optimizer->all[i];
-      file.optimizer->all = std::move(arrays);
-    }
-  }
+  const auto arrays = [&](const char* group) {
+    return h5.is_group(group) && !h5.datasets(group).empty() ? read_vars(h5, group) : std::vector<FileArray>();
+  };
+  std::vector<FileArray> own = arrays("/optimizer/vars"), inner = arrays("/optimizer/inner_optimizer/vars");
+  if (inner.empty()) inner = arrays("/optimizer/_inner_optimizer/vars");
+  if (!own.empty() || !inner.empty()) file.optimizer = state_of(inner.empty() ? own : inner);
+  if (!inner.empty()) split_loss_scale(file, own, true);
+  imply_loss_scale(file, !inner.empty());
 }
 
 void read_optimizer_list(File& file, const H5File& h5) {
   if (!h5.is_group("/optimizer_weights")) return;
   std::vector<FileArray> arrays = read_listed(h5, "/optimizer_weights");
-  if (!arrays.empty()) file.optimizer = state_of(std::move(arrays));
+  if (arrays.empty()) return;
+  file.optimizer = state_of(arrays);
+  const bool compiled = file.keras3 && file.compile.is_object() && file.compile.at("optimizer").is_object();
+  if (compiled && file.compile.at("optimizer").at("config").contains("loss_scale"))
+    split_loss_scale(file, arrays, false);
 }
 
 void refuse_architecture(const ReadOptions& options, const std::string& path) {
@@ -300,6 +301,7 @@ File read_h5(const std::string& path, const ReadOptions& options) {
     read_optimizer_tree(file, h5);
   else
     read_optimizer_list(file, h5);
+  imply_loss_scale(file, false);
   find_floatx(file);
   return file;
 }

@@ -80,6 +80,14 @@ Optimizer::Optimizer(const json& description, const Rules& rules, const Dialect&
   ema_momentum_ = number(config_, "ema_momentum", 0.99);
   ema_overwrite_ = integer(config_, "ema_overwrite_frequency", 0);
   accumulation_ = std::max<int64_t>(1, integer(config_, "gradient_accumulation_steps", 1));
+  const bool keras3 = era_of(config_) == Era::Keras3;
+  if (has(config_, "loss_scale")) {  // the factor of an optimizer inside another counts for nothing
+    const json& scale = config_.at("loss_scale");
+    loss_scale_ = {flag(scale, "dynamic", true), through_float32(number(scale, "initial_scale", 32768)),
+                   integer(scale, "dynamic_growth_steps", 2000), keras3};
+  } else if (has(config_, "loss_scale_factor")) {
+    loss_scale_ = {.initial = number(config_, "loss_scale_factor", 1)};
+  }
 }
 
 bool Optimizer::average_starts_as_variable() const { return era_of(config_) != Era::Keras3; }

@@ -24,6 +24,15 @@ struct GradientType {
 using SlotRuns = std::vector<std::vector<OptimizerRule::SlotSpec>>;
 SlotRuns slot_runs(const json& description, const TrainedVariable& variable);
 
+// The loss is differentiated times `initial`, or what has become of it, and the gradients are divided by it again.
+struct LossScale {
+  bool dynamic = false;  // else it stays
+  double initial = 1;
+  int64_t growth_steps = 0;  // so many finite steps double it
+  // Keras 3 counts no step that it skips; Keras 2 does, multiplies by the inverse and keeps the scale finite and above 1.
+  bool keras3 = true;
+};
+
 class Optimizer {
  public:
   // `description`: {"class_name", "config"} of compile(). Throws Error(Unsupported).
@@ -40,6 +49,7 @@ class Optimizer {
   bool keeps_average() const { return ema_; }             // slot "average" besides
   bool average_starts_as_variable() const;                // Keras 2: the moving average starts as a copy
   int64_t accumulation() const { return accumulation_; }  // > 1: slot "gradient_accumulator" besides
+  const std::optional<LossScale>& loss_scale() const { return loss_scale_; }
   bool has_schedule() const { return schedule_ != nullptr; }
   double learning_rate() const { return learning_rate_; }
   bool clips() const { return clip_norm_ > 0 || clip_value_ > 0 || global_norm_ > 0; }
@@ -85,6 +95,7 @@ class Optimizer {
   bool ema_ = false;
   double ema_momentum_ = 0;
   int64_t ema_overwrite_ = 0, accumulation_ = 1;
+  std::optional<LossScale> loss_scale_;
 };
 
 }  // namespace midstream::keras
