@@ -134,12 +134,14 @@ class policy_of:
         mixed = k.mixed_precision
         self.set = mixed.set_dtype_policy if k is keras else mixed.set_global_policy
         self.name = name
+        # A policy that was set outlives a later set_floatx in tf_keras, and with it the tests that follow; None undoes it.
+        self.before = "float32" if k is keras else None
 
     def __enter__(self):
         self.set(self.name)
 
     def __exit__(self, *_):
-        self.set("float32")
+        self.set(self.before)
 
 
 def compiled(k, make, policy, optimizer):
