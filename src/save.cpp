@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "convert.h"
 #include "frontend/keras/canonical.h"
+#include "frontend/keras/weights.h"
 #include "frontend/tensorflow/source.h"
 #include "libtorch/convert.h"
 #include "lower/keras/config.h"
@@ -97,12 +98,12 @@ size_t add_wrapper(Run& run, NamedArrays& arrays, std::vector<std::string>& name
     const std::string of = std::string("optimizer/") + name;
     const bool own = names.size() >= 2;
     std::byte* bytes = nullptr;
-    Array array = own ? source_array(run, table.index_of(of))
-                      : Array::allocate(names.empty() ? DType::Int64 : rate, {}, &bytes);
+    Array array =
+        own ? source_array(run, table.index_of(of)) : Array::allocate(names.empty() ? DType::Int64 : rate, {}, &bytes);
     if (names.size() == 3) array = cast(array, DType::Float32);
-    arrays.emplace_back(file.tree ? fmt::format("/optimizer/vars/{}", names.size())
-                                  : "/optimizer_weights/" + prefix + name,
-                        std::move(array));
+    arrays.emplace_back(
+        file.tree ? fmt::format("/optimizer/vars/{}", names.size()) : "/optimizer_weights/" + prefix + name,
+        std::move(array));
     names.push_back(prefix + name);
   }
   return names.size();
@@ -264,6 +265,7 @@ void save(Run& run, const std::string& path) {
     if (v.source.empty() || (new_slots && v.role == Role::Step)) continue;
     add_array(arrays, v, as_in_file(file, v, source_array(run, i)));
   }
+  add_copies(keras::copied_arrays(file.model), arrays);
   std::vector<std::string> optimizer;
   if (new_slots)
     optimizer = add_new_optimizer(run, arrays);
@@ -293,6 +295,7 @@ void save_variables(const std::string& source, const OpenOptions& which,
   }
   if (!is_keras_file(source)) return write_tensorflow(source, arrays, path);
   check_kind(ending_of(source), path);
+  add_copies(keras::copied_arrays(keras::read(source).model), arrays);
   if (ending_of(source) == ".keras") return write_keras(source, arrays, path);
   write_keras_h5(source, arrays, path);
 }

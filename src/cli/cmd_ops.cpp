@@ -1,6 +1,8 @@
 // `midstream ops`: what is supported, from the registry itself.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "cli/commands.h"
 #include "lower/registry.h"
@@ -21,7 +23,10 @@ Command add_ops(CLI::App& app) {
     const Registry& r = registry();
     auto wanted = [&](const char* name) { return frontend->empty() || *frontend == name; };
     if (wanted("keras")) {
-      print_names("keras.layers", r.layers.names());
+      std::vector<std::string> layers = r.layers.names();
+      layers.insert(layers.end(), r.cells.begin(), r.cells.end());
+      std::sort(layers.begin(), layers.end());
+      print_names("keras.layers", layers);
       print_names("keras.activations", r.activations.names());
       print_names("keras.losses", r.losses.names());
       print_names("keras.metrics", r.metrics.names());

@@ -100,6 +100,22 @@ Outputs batch_norm(Sampled a) {
   return same_as_first(a);
 }
 
+// adaptive_avg_pool<n>d(self, output_size)
+Outputs adaptive_average(Sampled a, size_t n) {
+  const SampleTensor& x = tensor(a[0]);
+  if (x.dims.size() != n + 2) bad_shape("an adaptive pooling of an input " + shown(x.dims) + ".");
+  Dims out{x.dims[0], x.dims[1]};
+  for (int64_t size : ints(a[1])) out.push_back(size);
+  return {output(x.dtype, std::move(out))};
+}
+
+// ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
+Outputs ctc_loss(Sampled a) {
+  const SampleTensor& p = tensor(a[0]);
+  if (p.dims.size() != 3) bad_shape("ctc_loss of log_probs " + shown(p.dims) + ".");
+  return {output(p.dtype, integer(a[5]) == 0 ? Dims{p.dims[1]} : Dims{})};
+}
+
 // group_norm(input, num_groups, weight, bias, eps, cudnn_enabled)
 Outputs group_norm(Sampled a) {
   const Dims& x = tensor(a[0]).dims;
@@ -200,9 +216,12 @@ void register_aten_shapes(ShapeRules& rules) {
     rules.add("aten::conv_transpose" + std::to_string(n) + "d" + overload,
               [n](Sampled a) { return conv_transpose(a, n); });
   }
+  for (size_t n = 1; n <= 3; ++n)
+    rules.add("aten::adaptive_avg_pool" + std::to_string(n) + "d", [n](Sampled a) { return adaptive_average(a, n); });
   rules.add("aten::avg_pool3d", [](Sampled a) { return pool3d(a, false); });
   rules.add("aten::batch_norm", batch_norm);
   rules.add("aten::bucketize.Tensor", [](Sampled a) { return places(a, 0); });
+  rules.add("aten::ctc_loss.Tensor", ctc_loss);
   rules.add("aten::embedding", embedding);
   rules.add("aten::group_norm", group_norm);
   rules.add("aten::gru.input", rnn);

@@ -19,6 +19,8 @@ void register_core(Registry&);
 void register_dropout(Registry&);
 void register_einsum_dense(Registry&);
 void register_embedding(Registry&);
+void register_grouped_query_attention(Registry&);
+void register_keras1_layers(Registry&);
 void register_locally_connected(Registry&);
 void register_losses(Registry&);
 void register_losses_keras3(Registry&);
@@ -50,6 +52,7 @@ void register_recurrent(Registry&);
 void register_regularizers(Registry&);
 void register_reshaping(Registry&);
 void register_schedules(Registry&);
+void register_spectral_normalization(Registry&);
 void register_spectrograms(Registry&);
 void register_time_distributed(Registry&);
 }  // namespace keras
@@ -86,6 +89,8 @@ void register_all(Registry& r) {
   keras::register_dropout(r);
   keras::register_einsum_dense(r);
   keras::register_embedding(r);
+  keras::register_grouped_query_attention(r);
+  keras::register_keras1_layers(r);
   keras::register_locally_connected(r);
   keras::register_losses(r);
   keras::register_losses_keras3(r);
@@ -117,6 +122,7 @@ void register_all(Registry& r) {
   keras::register_regularizers(r);
   keras::register_reshaping(r);
   keras::register_schedules(r);
+  keras::register_spectral_normalization(r);
   keras::register_spectrograms(r);
   keras::register_time_distributed(r);
   tensorflow::register_array(r);

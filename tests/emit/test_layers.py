@@ -37,6 +37,13 @@ LAYERS = {
     "batch_norm_plain": over(IMAGE, lambda L: L.BatchNormalization(center=False, scale=False), lambda L: L.Dense(2)),
     "batch_norm_3": over(SEQUENCE, lambda L: L.BatchNormalization(momentum=0.9)),
     "batch_norm_axis1": over(IMAGE, lambda L: L.BatchNormalization(axis=1)),
+    "batch_renorm": over(
+        SEQUENCE, lambda L: L.BatchNormalization(renorm=True, renorm_clipping={"rmax": 1.1, "dmax": 0.3})
+    ),
+    "spectral_norm": over(IMAGE, lambda L: L.SpectralNormalization(L.Conv2D(3, 2), power_iterations=2)),
+    "adaptive_pools": over(
+        IMAGE, lambda L: L.AdaptiveMaxPooling2D((5, 8)), lambda L: L.AdaptiveAveragePooling2D((3, 5))
+    ),
     "group_norm": over(IMAGE, lambda L: L.GroupNormalization(2, scale=False), lambda L: L.GroupNormalization(4)),
     "layer_norm": over(SEQUENCE, lambda L: L.LayerNormalization(center=False)),
     "layer_norm_axes": over(IMAGE, lambda L: L.LayerNormalization(axis=[1, 2])),
@@ -56,9 +63,14 @@ LAYERS = {
     "resizing_open": over((None, None, 3), lambda L: L.Resizing(7, 5, pad_to_aspect_ratio=True)),
     "discretization": over(VECTOR, lambda L: L.Discretization([-0.5, 0.5], output_mode="count"), lambda L: L.Dense(2)),
     "stft_spectrogram": over((20, 2), lambda L: L.STFTSpectrogram(frame_length=8)),
-    "mel_spectrogram": over((40,), lambda L: L.MelSpectrogram(16, 8, num_mel_bins=4, sampling_rate=100, power_to_db=False)),
+    "mel_spectrogram": over(
+        (40,), lambda L: L.MelSpectrogram(16, 8, num_mel_bins=4, sampling_rate=100, power_to_db=False)
+    ),
     "random_images": over(
-        IMAGE, lambda L: L.RandomTranslation(0.0, 0.0), lambda L: L.RandomBrightness(0.0, (-9, 9)), lambda L: L.Conv2D(2, 3)
+        IMAGE,
+        lambda L: L.RandomTranslation(0.0, 0.0),
+        lambda L: L.RandomBrightness(0.0, (-9, 9)),
+        lambda L: L.Conv2D(2, 3),
     ),
     "reshapes": over(IMAGE, lambda L: L.Permute((3, 1, 2)), lambda L: L.Reshape((6, -1)), lambda L: L.Flatten()),
     "prelu": over(IMAGE, lambda L: L.PReLU(shared_axes=[1, 2])),
@@ -124,6 +136,17 @@ def test_attention_with_masks_and_two_inputs(midstream, tmp_path):
 
     memory = np.random.default_rng(0).normal(size=(4, 3, 6))
     same_as_keras(midstream, tmp_path, build, inputs=[TOKENS, memory])
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")  # Keras says so of its own layers inside
+def test_grouped_query_attention(midstream, tmp_path):
+    def build(k):
+        tokens = k.Input((None,), dtype="int32", name="tokens")
+        x = k.layers.Embedding(12, 8, mask_zero=True)(tokens)
+        x = k.layers.GroupQueryAttention(3, 4, 2, use_gate=True)(x, x)
+        return k.Model(tokens, k.layers.GroupQueryAttention(3, 4, 1)(x, x, use_causal_mask=True))
+
+    same_as_keras(midstream, tmp_path, build, inputs=[TOKENS])
 
 
 def test_layers_of_keras_3(midstream, tmp_path):

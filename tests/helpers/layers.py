@@ -119,8 +119,12 @@ def compare_mode(
 
     mode = "training" if training else "inference"
 
+    # Before anything runs: a layer may change its weights in a training call.
+    model, core_model = load_model(module, path), core.open(str(path))
+    variables = list(model.trainable_variables)
+    parameters = parameters_of(module, variables, core_model) if parameter_gradients else []
+
     # Keras
-    model = load_model(module, path)
     fed = [tf.convert_to_tensor(x) for x in inputs]
     with tf.GradientTape(persistent=True) as tape:
         watched = [x for x in fed if x.dtype.is_floating and input_gradients]
@@ -129,7 +133,6 @@ def compare_mode(
         theirs = tf.nest.flatten(model(structure_like(model, fed), training=training))
         cotangents = [rng.normal(size=y.shape).astype(y.dtype.as_numpy_dtype) for y in theirs]
         total = tf.add_n([tf.reduce_sum(y * c) for y, c in zip(theirs, cotangents, strict=True)])
-    variables = list(model.trainable_variables)
     values = [v.value if hasattr(v, "path") else v for v in variables]
     their_parameter_gradients = [
         as_array_or_zeros(g, v) for g, v in zip(tape.gradient(total, values) if values else [], values, strict=True)
@@ -140,12 +143,10 @@ def compare_mode(
     del tape
 
     # midstream
-    core_model = core.open(str(path))
     tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs]
     for t in tensors:
         if t.is_floating_point() and input_gradients:
             t.requires_grad_()
-    parameters = parameters_of(module, variables, core_model) if parameter_gradients else []
     ours = core_model.forward(tensors, training)
     compare = Comparison(tol)
     assert len(ours) == len(theirs), f"{mode}: {len(ours)} outputs, expected {len(theirs)}"

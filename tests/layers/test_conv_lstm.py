@@ -5,6 +5,8 @@ import pytest
 from helpers.layers import same_as_keras
 from helpers.oracle import keras, tf_keras
 
+from layers.test_recurrent import call_after_call
+
 MODULES = pytest.mark.parametrize("module", [keras, tf_keras], ids=["keras3", "tf_keras"])
 
 
@@ -24,9 +26,9 @@ def several(shape, *makers):
 @pytest.mark.parametrize("format", [".keras", ".h5"])
 def test_conv_lstm_2d(module, format):
     options = [
-        dict(return_sequences=True),
-        dict(padding="same", strides=2, return_sequences=True, return_state=True, go_backwards=True),
-        dict(use_bias=False, activation="relu", recurrent_activation="hard_sigmoid", dilation_rate=(2, 1)),
+        {"return_sequences": True},
+        {"padding": "same", "strides": 2, "return_sequences": True, "return_state": True, "go_backwards": True},
+        {"use_bias": False, "activation": "relu", "recurrent_activation": "hard_sigmoid", "dilation_rate": (2, 1)},
     ]
     makers = [lambda k, o=o: k.layers.ConvLSTM2D(2, (3, 2), **o) for o in options]
     same_as_keras(several((3, 6, 5, 2), *makers), module=module, format=format)
@@ -62,6 +64,26 @@ def test_conv_lstm_in_other_layers(module):
     same_as_keras(build, module=module, inputs=[x, *states])
 
 
+def test_conv_lstm_dropout():
+    """Keras 3's masks are followed, each gate's own."""
+    makers = [
+        lambda k: k.layers.ConvLSTM2D(2, 2, dropout=0.3, seed=1, return_sequences=True),
+        lambda k: k.layers.ConvLSTM2D(2, 2, recurrent_dropout=0.3, seed=2, padding="same"),
+        lambda k: k.layers.ConvLSTM2D(2, 2, dropout=0.2, recurrent_dropout=0.3, seed=3, return_state=True),
+    ]
+    same_as_keras(several((3, 4, 4, 2), *makers))
+
+
+@MODULES
+def test_conv_lstm_stateful(module, tmp_path):
+    def build(k):
+        x = k.Input(batch_shape=(2, 3, 4, 4, 2))
+        return k.Model(x, [k.layers.ConvLSTM2D(2, 2, stateful=True, padding=p)(x) for p in ("valid", "same")])
+
+    inputs = [np.random.default_rng(i).normal(size=(2, 3, 4, 4, 2)) for i in range(3)]
+    call_after_call(module, build, inputs, [True, False, True], tmp_path)
+
+
 @pytest.mark.parametrize("format", [".keras", ".h5"])
 def test_locally_connected(format):
     same_as_keras(
@@ -73,3 +95,27 @@ def test_locally_connected(format):
         several((7, 3), lambda k: k.layers.LocallyConnected1D(4, 3, strides=2),
                 lambda k: k.layers.LocallyConnected1D(4, 2, data_format="channels_first", padding="valid")),
         module=tf_keras, format=format)  # fmt: skip
+
+
+@pytest.mark.parametrize("implementation", [2, 3])
+def test_locally_connected_implementations(implementation):
+    """They keep other arrays, and know padding="same"."""
+    of = {"implementation": implementation}
+    same_as_keras(
+        several(
+            (5, 4, 2),
+            lambda k: k.layers.LocallyConnected2D(3, (3, 2), strides=(2, 1), **of),
+            lambda k: k.layers.LocallyConnected2D(2, (2, 3), padding="same", strides=(3, 2), **of),
+            lambda k: k.layers.LocallyConnected2D(2, (3, 2), data_format="channels_first", **of),
+        ),
+        module=tf_keras,
+    )
+    same_as_keras(
+        several(
+            (6, 3),
+            lambda k: k.layers.LocallyConnected1D(4, 3, padding="same", **of),
+            lambda k: k.layers.LocallyConnected1D(4, 2, padding="same", strides=2, data_format="channels_first", **of),
+        ),
+        module=tf_keras,
+        format=".h5",
+    )

@@ -205,6 +205,15 @@ def test_circle(shape, options):
     same(keras, "Circle", y, x / np.linalg.norm(x, axis=1, keepdims=True), options)
 
 
+def test_ctc():
+    """Keras computes it in float32 whatever the dtype. One sample has no label, one a repeated one."""
+    y = np.array([[1, 2, 3], [2, 2, 0], [0, 0, 0], [3, 0, 0]])
+    ours = our_loss(keras, "CTC", {}, y, normal(4, 6, 4))
+    theirs = keras_loss(keras, "CTC", {}, y, normal(4, 6, 4))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 REDUCTIONS = {
     keras: ["sum_over_batch_size", "sum", "none", "mean", "mean_with_sample_weight"],
     tf_keras: ["sum_over_batch_size", "sum", "none"],

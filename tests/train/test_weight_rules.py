@@ -45,6 +45,15 @@ def test_orthogonal_regularizer(mode):
     np.testing.assert_allclose(ours[0].numpy(), penalty.numpy(), rtol=1e-12)
 
 
+def test_radial_constraint():
+    for n in (2, 3, 4, 5):
+        w = normal(n, n, 2, 3)
+        with floatx("float64"):
+            wanted = np.asarray(tf_keras.constraints.RadialConstraint()(tf.constant(w)))
+        ours = core().constraint(json.dumps({"class_name": "RadialConstraint", "config": {}}), False, tensor(w))
+        np.testing.assert_array_equal(ours.numpy(), wanted)
+
+
 @both
 @pytest.mark.parametrize(
     "name, config",

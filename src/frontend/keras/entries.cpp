@@ -116,7 +116,7 @@ const std::multimap<std::string, Known>& table() {
     add(kRule, {"factor", "mode"}, {"OrthogonalRegularizer"});
     add(kRule, {"max_value", "m", "axis"}, {"MaxNorm"});
     add(kRule, {"min_value", "low", "max_value", "high", "rate", "axis"}, {"MinMaxNorm"});
-    add(kRule, {}, {"NonNeg"});
+    add(kRule, {}, {"NonNeg", "RadialConstraint"});
     add(kRule, {"axis"}, {"UnitNorm"});
     return out;
   }();

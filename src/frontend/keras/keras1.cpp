@@ -70,12 +70,38 @@ std::string keras1_class(const std::string& class_name) {
                                                         {"SeparableConvolution1D", "SeparableConv1D"},
                                                         {"SeparableConvolution2D", "SeparableConv2D"},
                                                         {"AtrousConvolution1D", "Conv1D"},
-                                                        {"AtrousConvolution2D", "Conv2D"}};
+                                                        {"AtrousConvolution2D", "Conv2D"},
+                                                        {"TimeDistributedDense", "Dense"}};
   auto it = names.find(class_name);
   return it == names.end() ? class_name : it->second;
 }
 
+std::string merge_class(const json& config) {
+  static const std::map<std::string, std::string> modes{{"sum", "Add"},     {"mul", "Multiply"},
+                                                        {"ave", "Average"}, {"concat", "Concatenate"},
+                                                        {"max", "Maximum"}, {"dot", "Dot"}};
+  const json mode = config.is_object() ? config.value("mode", json()) : json();
+  // A mode of another type is a function, which the file has as bytes of Python's.
+  if (!mode.is_string() || config.value("mode_type", json("raw")) != "raw") return "Merge";
+  auto it = modes.find(mode.get<std::string>());
+  return it == modes.end() ? "Merge" : it->second;
+}
+
+// Keras 1's Merge has the entries of all its modes.
+static json merge_config(const std::string& class_name, const json& config) {
+  json out = json::object();
+  for (const char* entry : {"name", "trainable", "dtype"})
+    if (config.contains(entry)) out[entry] = config.at(entry);
+  if (class_name == "Concatenate") out["axis"] = config.at("concat_axis");
+  if (class_name == "Dot") out["axes"] = config.value("dot_axes", json(-1));
+  // Models that a Sequential begins with.
+  if (config.contains("layers") && !config.at("layers").empty()) out["layers"] = config.at("layers");
+  return out;
+}
+
 json keras1_config(const std::string& class_name, const json& config) {
+  if (config.contains("mode") && config.contains("concat_axis") && class_name != "Merge")
+    return merge_config(class_name, config);
   if (class_name == "Embedding") return embedding_config(config);
   const bool has_mode = class_name == "BatchNormalization" && config.contains("mode");
   if (!is_keras1(config) && !has_mode) return config;

@@ -6,6 +6,8 @@
 
 namespace midstream::keras {
 
+// The layer that a Merge of this config is today; "Merge" where there is none.
+std::string merge_class(const nlohmann::json& config);
 // "Convolution2D" -> "Conv2D"; other names stay.
 std::string keras1_class(const std::string& class_name);
 // Entries renamed ("nb_filter" -> "filters", "border_mode" -> "padding", ...); a config of Keras 2 stays as it is.

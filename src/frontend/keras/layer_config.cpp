@@ -30,7 +30,8 @@ bool is_noise(const std::string& class_name, const std::string& key, const json&
       "autocast",          "registered_name", "module",       "num_constants",     "input_dtype",    "query_shape",
       "key_shape",         "value_shape"};
   if (class_name == "InputLayer" || class_name == "Lambda") return false;
-  if (key == "implementation" && class_name.starts_with("LocallyConnected")) return false;  // says which arrays there are
+  if (key == "implementation" && class_name.starts_with("LocallyConnected"))
+    return false;  // says which arrays there are
   if (always.contains(key)) return true;
   if (key == "input_dim") return class_name != "Embedding" && class_name != "ReversibleEmbedding";
   static const std::set<std::string> if_off{"time_major",        "sparse",       "ragged", "quantization_config",
@@ -151,8 +152,10 @@ std::string canonical_class(const json& layer, const WrittenBy& by) {
   if (name == "Model") return "Functional";
   static const std::map<std::string, std::string> renamed{{"BatchNormalizationV1", "BatchNormalization"},
                                                           {"BatchNormalizationV2", "BatchNormalization"},
+                                                          {"GroupQueryAttention", "GroupedQueryAttention"},
                                                           {"SyncBatchNormalization", "BatchNormalization"}};
   if (auto it = renamed.find(name); it != renamed.end()) return it->second;
+  if (name == "Merge" && !by.keras3()) return merge_class(layer.value("config", json()));
   if (!by.keras3()) return keras1_class(name);
   return name;
 }

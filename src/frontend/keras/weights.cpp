@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <set>
 
 #include "base/error.h"
@@ -152,6 +153,26 @@ void attach_tree(Model& model, const H5File& h5, const std::string& group, const
   attach_subtrees(model, tree, where);
 }
 
+static bool same_bytes(const Array& a, const Array& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.bytes(), b.bytes(), a.nbytes()) == 0;
+}
+
+static void find_copies(const WeightTree& tree, std::vector<std::pair<std::string, std::string>>& out) {
+  for (const auto& [name, child] : tree.children) {
+    if (name == "layer" && !tree.vars.empty() && !child.vars.empty() &&
+        same_bytes(tree.vars[0].array, child.vars[0].array))
+      out.emplace_back(child.vars[0].source, tree.vars[0].source);
+    find_copies(child, out);
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> copied_arrays(const Model& model) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const SourceLayer& layer : model.layers)
+    if (layer.weights) find_copies(*layer.weights, out);
+  return out;
+}
+
 static json tokens_of(const ZipFile& zip, const std::string& member, bool numbers) {
   zip.verify(member);
   const SharedBytes bytes = zip.read(member);
@@ -220,9 +241,11 @@ void attach_flat(Model& model, const H5File& h5, const std::string& group, const
   if (const std::string own = join(group, "top_level_model_weights"); h5.is_group(own))
     refuse_own_weights(model, read_listed(h5, own), where);
   std::vector<std::string> groups = h5.strings_attribute(group, "layer_names").value_or(h5.groups(group));
-  if (by_order) by_name = in_order(model, groups, by_name, [&](const std::string& name) {
-    return h5.is_group(join(group, name)) && !h5.strings_attribute(join(group, name), "weight_names").value_or(std::vector<std::string>{}).empty();
-  });
+  if (by_order)
+    by_name = in_order(model, groups, by_name, [&](const std::string& name) {
+      return h5.is_group(join(group, name)) &&
+             !h5.strings_attribute(join(group, name), "weight_names").value_or(std::vector<std::string>{}).empty();
+    });
   for (const std::string& name : groups) {
     const std::string path = join(group, name);
     if (!h5.is_group(path))

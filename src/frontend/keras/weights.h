@@ -20,6 +20,10 @@ void attach_flat(Model& model, const H5File& h5, const std::string& group, const
 // the layers' config entry "vocabulary".
 void attach_vocabularies(Model& model, const ZipFile& zip, const std::string& folder = "assets/layers");
 
+// Arrays that the file has twice, the second place and the first: a wrapper (attribute "layer") may count the first
+// weight of the layer inside as its own first one.
+std::vector<std::pair<std::string, std::string>> copied_arrays(const Model& model);
+
 // vars of `group`, ordered "0", "1", ... "10".
 std::vector<FileArray> read_vars(const H5File& h5, const std::string& group);
 // The arrays that the group's weight_names lists.

@@ -29,7 +29,10 @@ struct Owned {
 };
 
 void all_weights(const LayerRecord& layer, std::vector<Owned>& out) {
-  for (const WeightRecord* w : own_weights(layer)) out.push_back({w, &layer});
+  for (const WeightRecord* w : own_weights(layer)) {
+    const auto same = [&](const Owned& o) { return o.weight->variable == w->variable; };
+    if (std::none_of(out.begin(), out.end(), same)) out.push_back({w, &layer});
+  }
   for (const LayerRecord* child : layer.children) all_weights(*child, out);
 }
 

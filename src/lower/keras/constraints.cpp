@@ -1,4 +1,6 @@
 // Keras' weight constraints: what a weight is replaced with after each step.
+#include <algorithm>
+
 #include "lower/keras/config.h"
 #include "lower/keras/training.h"
 #include "lower/math/elementwise.h"
@@ -42,12 +44,33 @@ Value unit_norm(Builder& b, const json& config, const Rules& rules, Value w) {
   return b.div(w, b.add(norms(b, config, w), rules.epsilon));
 }
 
+// Keras 1 and 2: kernels [n, n, channels, filters] that are the same along square rings around the middle. A ring has
+// the value on the kernel's diagonal that Keras takes for it, which is not in the ring itself.
+Value radial(Builder& b, const json&, const Rules&, Value w) {
+  const Dims dims = b.dims(w);
+  if (dims.size() != 4 || dims[0] != dims[1] || dims[0] < 2)
+    b.fail(ErrorKind::Mismatch,
+           "RadialConstraint is for kernels [n, n, channels, filters] with n > 1, not for " + to_string(dims) + ".");
+  const int64_t n = dims[0], middle = n / 2, odd = n % 2;
+  auto ring = [&](int64_t at) { return at < middle ? middle - 1 + odd - at : at - middle; };
+  std::vector<int64_t> from;
+  for (int64_t row = 0; row < n; ++row)
+    for (int64_t column = 0; column < n; ++column) {
+      const int64_t r = std::max(ring(row), ring(column)), diagonal = r == 0 ? middle - 1 : middle + r - odd;
+      from.push_back(diagonal * n + diagonal);
+    }
+  Value index = b.constant(Array::of<int64_t>(DType::Int64, {n * n}, std::move(from)));
+  Value rows = b.reshape(w, {n * n, dims[2], dims[3]});
+  return b.reshape(b.call("aten::index_select", {{"self", rows}, {"dim", 0}, {"index", index}}), b.sizes(w));
+}
+
 }  // namespace
 
 void register_constraints(Registry& r) {
   for (const char* name : {"MaxNorm", "max_norm", "maxnorm"}) r.constraints.add(name, max_norm);
   for (const char* name : {"MinMaxNorm", "min_max_norm"}) r.constraints.add(name, min_max_norm);
   for (const char* name : {"NonNeg", "non_neg", "nonneg"}) r.constraints.add(name, non_neg);
+  for (const char* name : {"RadialConstraint", "radial_constraint"}) r.constraints.add(name, radial);
   for (const char* name : {"UnitNorm", "unit_norm", "unitnorm"}) r.constraints.add(name, unit_norm);
 }
 

@@ -77,7 +77,11 @@ Value LayerHost::weight(Builder& b, LayerRecord& layer, const std::string& name,
     take_rule(layer, layer.weights.back(), "_regularizer", regularizers);
     take_rule(layer, layer.weights.back(), "_constraint", constraints);
   }
-  return b.variable(full_name);
+  Value value = b.variable(full_name);
+  auto replace = replacements_.find(layer.path);
+  if (replace == replacements_.end()) return value;
+  const WeightRecord record{name, full_name, trainable};
+  return replace->second(record, value);
 }
 
 Value LayerHost::draw_seed(Builder& b, LayerRecord& layer, const std::string& generator, bool in_inference_too) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,6 +86,21 @@ class LayerHost {
   }
   void set_current(Value variable, Value value) { current_[variable.id] = value; }
 
+  // While it lives, the layer at `path` reads what `replace` makes of a weight instead of the weight.
+  class Replacement {
+   public:
+    using Fn = std::function<Value(const WeightRecord&, Value)>;
+    Replacement(LayerHost& host, std::string path, Fn replace) : host_(host), path_(std::move(path)) {
+      host_.replacements_[path_] = std::move(replace);
+    }
+    ~Replacement() { host_.replacements_.erase(path_); }
+    Replacement(const Replacement&) = delete;
+
+   private:
+    LayerHost& host_;
+    std::string path_;
+  };
+
   // A tensor that has lost its mask for all calls still to come (Registry::clears_masks).
   void clear_mask(Value value) { maskless_.insert(value.id); }
   Tensor as_it_is_now(Tensor t) const { return maskless_.contains(t.value.id) ? Tensor{t.value, {}} : t; }
@@ -123,6 +139,7 @@ class LayerHost {
   std::unordered_map<int32_t, Value> current_;
   std::unordered_set<int32_t> maskless_;
   std::unordered_map<int32_t, std::vector<Int>> sizes_;
+  std::unordered_map<std::string, Replacement::Fn> replacements_;
   std::vector<Stream> streams_;  // in order of first use
   std::optional<bool> training_override_;
   std::unordered_map<std::string, std::string> file_names_;

@@ -153,6 +153,12 @@ Value Layer::weight_as(DType dtype, const std::string& name, const Dims& dims) {
   return host_.weight(b, *record_, name, dtype, dims, false);
 }
 
+void Layer::share(const std::string& name, const std::string& variable) {
+  for (const WeightRecord& w : record_->weights)
+    if (w.variable == variable) return;
+  record_->weights.push_back({name, variable, true});
+}
+
 Layer Layer::child(const std::string& attribute, const std::string& name, const std::string& class_name, json config) {
   config = with_defaults_of(*this, std::move(config));
   const bool inner_trainable = trainable && config.value("trainable", true);

@@ -77,6 +77,8 @@ class Layer {
   Value weight(const std::string& name, const Dims& dims, bool trainable = true, bool autocast = true);
   // A weight that is not trained and has a dtype of its own (counters).
   Value weight_as(DType dtype, const std::string& name, const Dims& dims);
+  // Keras counts a weight of a layer inside as this one's too: files have it here and there.
+  void share(const std::string& name, const std::string& variable);
   // A sub-layer with its own subtree of weights: attribute name as in Keras 3's file ("cell", "query_dense"), config
   // of the inner layer. Its path is path + "/" + name.
   Layer child(const std::string& attribute, const std::string& name, const std::string& class_name, json config);

@@ -82,11 +82,33 @@ Losses circle(Builder& b, const json& config, const Rules&, Value t, Value p) {
   return {loss, b.compare("gt", loss, 0.0)};
 }
 
+// Graves et al. 2006: t [n, labels], where 0 ends the sequence, p [n, time, classes], logits of which class 0 is the
+// blank. Keras computes it in float32 whatever the dtype of p.
+Losses ctc(Builder& b, const json&, const Rules&, Value t, Value p) {
+  if (b.rank(t) != 2 || b.rank(p) != 3)
+    b.fail(ErrorKind::Mismatch, "CTC is of targets [batch, labels] and predictions [batch, time, classes], not of " +
+                                    to_string(b.dims(t)) + " and " + to_string(b.dims(p)) + ".");
+  const DType dtype = b.dtype(p) == DType::Float64 ? DType::Float64 : DType::Float32;
+  Value logits = b.permute(b.cast(p, DType::Float32), {1, 0, 2});
+  t = b.cast(t, DType::Int64);
+  Value labels = b.call("aten::sum.dim_IntList",
+                        {{"self", b.cast(b.compare("ne", t, 0.0), DType::Int64)}, {"dim", std::vector<int64_t>{-1}}});
+  Value steps = b.call("aten::full_like", {{"self", labels}, {"fill_value", b.value_of(b.size(p, 1))}});
+  Value loss =
+      b.call("aten::ctc_loss.Tensor", {{"log_probs", b.call("aten::log_softmax.int", {{"self", logits}, {"dim", -1}})},
+                                       {"targets", t},
+                                       {"input_lengths", steps},
+                                       {"target_lengths", labels},
+                                       {"reduction", 0}});
+  return {b.cast(loss, dtype), {}};
+}
+
 }  // namespace
 
 void register_losses_keras3(Registry& r) {
   r.losses.add("CategoricalGeneralizedCrossEntropy", generalized_cross_entropy);
   r.losses.add("Circle", circle);
+  r.losses.add("CTC", ctc);
   r.losses.add("Dice", dice);
   r.losses.add("Tversky", tversky);
 }

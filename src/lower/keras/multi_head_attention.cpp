@@ -6,43 +6,14 @@
 #include <cmath>
 
 #include "lower/keras/attention_mask.h"
+#include "lower/keras/attention_projection.h"
 #include "lower/keras/host.h"
-#include "lower/math/activations.h"
 #include "lower/math/attention.h"
 #include "lower/math/layout.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
 namespace {
-
-// x [..., features] -> [..., units...] by an inner EinsumDense whose kernel contracts x's last `kernel_in` axes.
-Value project(Layer& l, const std::string& name, const std::string& attribute, Value x, const Dims& in,
-              const Dims& out) {
-  Builder& b = l.b;
-  json config = l.config;
-  for (const char* entry : {"name", "activity_regularizer"}) config.erase(entry);
-  Layer dense = l.child(attribute, name, "EinsumDense", std::move(config));
-  Dims kernel = in;
-  kernel.insert(kernel.end(), out.begin(), out.end());
-  const int64_t n_in = num_elements(in), n_out = num_elements(out);
-  Transforms to_2d;
-  if (kernel != Dims{n_in, n_out}) to_2d.push_back(Reshape{kernel, {n_in, n_out}});
-  to_2d.push_back(Permute{{1, 0}});
-  Value weight = b.stored_as(dense.weight("kernel", kernel), to_2d), bias;
-  if (l.flag("use_bias", true)) {
-    bias = dense.weight("bias", out);
-    if (out.size() > 1) bias = b.stored_as(bias, {Reshape{out, {n_out}}});
-  }
-  Value y = b.call("aten::linear", {{"input", x}, {"weight", weight}, {"bias", bias ? Arg(bias) : Arg()}});
-  if (out.size() > 1) {
-    Ints shape = b.sizes(y);
-    shape.pop_back();
-    shape.insert(shape.end(), out.begin(), out.end());
-    y = b.reshape(y, shape);
-  }
-  if (l.has("activity_regularizer")) add_activity_loss(l, l.config.at("activity_regularizer"), y);
-  return y;
-}
 
 // How a projected tensor [batch axes..., heads, width] is turned so that attention is over one axis.
 struct Axes {
@@ -127,19 +98,6 @@ Value returned_scores(Builder& b, Value weights, Value q, Value k, const Axes& a
   return b.reshape(weights, shape);
 }
 
-Value drop(Layer& l, Value weights) {
-  Call call;
-  call.inputs = {{weights, {}}};
-  call.args = {call.inputs};
-  const json seed = l.config.contains("seed") ? l.config.at("seed") : json();
-  return l
-      .lower_child(
-          "_dropout_layer",
-          {{"class_name", "Dropout"}, {"config", {{"name", "dropout"}, {"rate", l.number("dropout")}, {"seed", seed}}}},
-          call)[0]
-      .value;
-}
-
 Tensors multi_head_attention(Layer& l, const Call& call) {
   l.expect_config({"num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes",
                    "sliding_window", "flash_attention", "use_gate", "seed", "softmax_robust_masking", "query_shape",
@@ -153,7 +111,7 @@ Tensors multi_head_attention(Layer& l, const Call& call) {
   Value q = project(l, "query", "query_dense", in.query, width(in.query), {heads, key_dim});
   Value k = project(l, "key", "key_dense", in.key, width(in.key), {heads, key_dim}), gate;
   if (l.flag("use_gate"))
-    gate = math::sigmoid(b, project(l, "gate", "gate_dense", in.query, width(in.query), {heads, value_dim}));
+    gate = project(l, "gate", "gate_dense", in.query, width(in.query), {heads, value_dim}, /*sigmoid=*/true);
   Value v = project(l, "value", "value_dense", in.value, width(in.value), {heads, value_dim});
 
   const Axes axes = attention_axes(l, b.rank(q));
@@ -170,7 +128,7 @@ Tensors multi_head_attention(Layer& l, const Call& call) {
   Value attended, weights;
   if (weights_apart) {
     weights = math::attention_weights(b, q_heads, k_heads, how);
-    attended = b.matmul(l.number("dropout") > 0 ? drop(l, weights) : weights, v_heads);
+    attended = b.matmul(l.number("dropout") > 0 ? drop_attention(l, weights) : weights, v_heads);
   } else {
     attended = math::attention(b, q_heads, k_heads, v_heads, how);
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lower/keras/batch_renorm.h"
 #include "lower/keras/host.h"
 #include "lower/math/elementwise.h"
 #include "lower/math/layout.h"
@@ -100,6 +101,7 @@ double momentum_of(Layer& l, Value x) {
 }
 
 Tensors batch_normalization(Layer& l, const Call& call) {
+  if (l.flag("renorm")) return batch_renormalization(l, call);
   l.expect_config({"axis", "momentum", "epsilon", "center", "scale", "variance", "fused_unbiased_if_rank",
                    "frozen_runs_inference", "synchronized", "fused"});
   Builder& b = l.b;

@@ -89,32 +89,9 @@ Values state_variables(Layer& l, const std::vector<CellLayer>& cells, Value x) {
     l.b.fail(ErrorKind::Mismatch, "the layer is stateful, but the batch size of its input is not fixed.",
              "Keras wants batch_shape on the model's input.");
   Values out;
-  Variables& variables = *l.b.graph().variables;
   for (const CellLayer& c : cells)
-    for (size_t s = 0; s < c.cell.states(); ++s) {
-      const std::string name = fmt::format("{}/rnn_state_{}", l.path, out.size());
-      if (!variables.find(name))
-        variables.add({.name = name, .dtype = l.variable_dtype(), .source_dims = {batch, c.cell.units}});
-      out.push_back(l.b.variable(name));
-    }
+    for (size_t s = 0; s < c.cell.states(); ++s) out.push_back(kept_state(l, out.size(), {batch, c.cell.units}));
   return out;
-}
-
-// Where the layer starts: given states, kept states, or zeros (empty). Keras 2 prefers kept states that are not all
-// zero to given ones.
-Values starting_states(Layer& l, const Values& given, const Values& kept) {
-  Builder& b = l.b;
-  Values start = given;
-  if (given.empty()) start = kept;
-  for (Value& v : start) v = b.cast(v, l.compute_dtype());
-  if (given.empty() || kept.empty() || l.host().keras3) return start;
-  Value moved;
-  for (Value k : kept) {
-    Value any = b.call("aten::any", {{"self", b.compare("ne", k, 0.0)}});
-    moved = moved ? b.logical_or(moved, any) : any;
-  }
-  for (size_t i = 0; i < start.size(); ++i) start[i] = b.where(moved, b.cast(kept[i], l.compute_dtype()), start[i]);
-  return start;
 }
 
 // The cells of a stack run one after the other over the whole sequence: what a masked step gives in between does not
@@ -199,6 +176,28 @@ std::vector<CellLayer> recurrent_cells(Layer& l, int64_t features) {
   std::vector<CellLayer> out;
   out.push_back(make_cell(l.child("cell", name, l.class_name + "Cell", std::move(config)), features));
   return out;
+}
+
+Values starting_states(Layer& l, const Values& given, const Values& kept) {
+  Builder& b = l.b;
+  Values start = given;
+  if (given.empty()) start = kept;
+  for (Value& v : start) v = b.cast(v, l.compute_dtype());
+  if (given.empty() || kept.empty() || l.host().keras3) return start;
+  Value moved;
+  for (Value k : kept) {
+    Value any = b.call("aten::any", {{"self", b.compare("ne", k, 0.0)}});
+    moved = moved ? b.logical_or(moved, any) : any;
+  }
+  for (size_t i = 0; i < start.size(); ++i) start[i] = b.where(moved, b.cast(kept[i], l.compute_dtype()), start[i]);
+  return start;
+}
+
+Value kept_state(Layer& l, size_t index, const Dims& dims) {
+  const std::string name = fmt::format("{}/rnn_state_{}", l.path, index);
+  Variables& variables = *l.b.graph().variables;
+  if (!variables.find(name)) variables.add({.name = name, .dtype = l.variable_dtype(), .source_dims = dims});
+  return l.b.variable(name);
 }
 
 Values initial_states(const Call& call) {

@@ -29,6 +29,12 @@ Value sequence_mask(Layer& l, const Call& call);
 // The mask that goes on with the outputs: here the tensor's own counts in any case.
 Value passed_mask(const Call& call);
 
+// Where the layer starts: given states, kept states (stateful=True), or zeros (empty). Keras 2 prefers kept states that
+// are not all zero to given ones.
+Values starting_states(Layer& l, const Values& given, const Values& kept);
+// A state that outlives a run, number `index` of the layer. No file holds it: it starts as zeros.
+Value kept_state(Layer& l, size_t index, const Dims& dims);
+
 // Refuses entries of a recurrent layer's config that this file does not know.
 void expect_recurrent_config(const Layer& l);
 

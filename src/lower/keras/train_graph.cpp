@@ -65,11 +65,11 @@ void check_losses(const Compiled& compiled, const std::string& path) {
     own = own || loss.value("custom", false);
   }
   if (missing.empty()) return;
-  throw Error(ErrorKind::Unsupported, path,
-              fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
-              own ? "A loss of your own is code, which no file holds: register it, midstream.register(\"name\", function, "
-                    "kind=\"loss\"), take another one in this run (--loss), or train run.model in a loop of your own."
-                  : "`midstream ops --frontend keras` lists the losses that there are.");
+  throw Error(
+      ErrorKind::Unsupported, path, fmt::format("compile() names what has no lowering: {}.", fmt::join(missing, ", ")),
+      own ? "A loss of your own is code, which no file holds: register it, midstream.register(\"name\", function, "
+            "kind=\"loss\"), take another one in this run (--loss), or train run.model in a loop of your own."
+          : "`midstream ops --frontend keras` lists the losses that there are.");
 }
 
 // Visits every metric of compile() with its path in the Variables table and its name in the logs.
@@ -207,7 +207,8 @@ class StepBuilder {
       b_->fail(ErrorKind::Unsupported, fmt::format("the regularizer {} of {} has no lowering.", type, rule.variable));
     // Keras 3 leaves out what is not trained; Keras 2 counts it in the loss.
     if (rules_.losses_in_floatx && !b_->graph().variables->find(rule.variable)->trainable) return;
-    parts.push_back((*fn)(*b_, rule.config.value("config", json::object()), rules_, b_->variable(rule.variable)));
+    parts.push_back((*fn)(*b_, rule.config.value("config", json::object()), rules_,
+                          step_.host->current(b_->variable(rule.variable))));
   }
 
   Value detached(Value v) { return b_->unary("aten::detach", v); }
