@@ -98,8 +98,6 @@ std::vector<OpRow> operator_rows() {
       {"aten::threshold", {"F.threshold({self}, {threshold}, {value})"}},
       {"aten::glu", {"F.glu({self}{, dim})"}},
       {"aten::softmax.int", {"{self}.softmax(dim={dim%}{, dtype})"}},
-      {"aten::ctc_loss.Tensor",
-       {"F.ctc_loss({log_probs}, {targets}, {input_lengths}, {target_lengths}{, blank}, reduction='none')"}},
       {"aten::log_softmax.int", {"{self}.log_softmax(dim={dim%}{, dtype})"}},
       {"aten::prelu", {"F.prelu({self}, {weight})"}},
       {"aten::log_sigmoid", {"F.logsigmoid({self})"}},

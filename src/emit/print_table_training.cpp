@@ -149,6 +149,9 @@ std::optional<std::string> loss_text(const std::string& name, const json& c, int
   if (name == "SparseCategoricalCrossentropy")
     return logits ? "F.cross_entropy(prediction" + move + ", target.long())"
                   : "F.nll_loss(prediction.clamp(1e-7, 1 - 1e-7).log()" + move + ", target.long())";
+  if (name == "CTC")
+    return "F.ctc_loss(prediction.transpose(0, 1).log_softmax(dim=-1), target.long(), "
+           "torch.full((len(prediction),), prediction.shape[1]), (target != 0).sum(dim=-1), reduction=\"none\").mean()";
   if (name == "CategoricalCrossentropy" && logits)
     return "F.cross_entropy(prediction" + move + ", target" + move + smooth + ")";
   if (name == "CategoricalCrossentropy" && smoothing == 0)

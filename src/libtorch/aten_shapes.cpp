@@ -109,13 +109,6 @@ Outputs adaptive_average(Sampled a, size_t n) {
   return {output(x.dtype, std::move(out))};
 }
 
-// ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
-Outputs ctc_loss(Sampled a) {
-  const SampleTensor& p = tensor(a[0]);
-  if (p.dims.size() != 3) bad_shape("ctc_loss of log_probs " + shown(p.dims) + ".");
-  return {output(p.dtype, integer(a[5]) == 0 ? Dims{p.dims[1]} : Dims{})};
-}
-
 // group_norm(input, num_groups, weight, bias, eps, cudnn_enabled)
 Outputs group_norm(Sampled a) {
   const Dims& x = tensor(a[0]).dims;
@@ -221,7 +214,6 @@ void register_aten_shapes(ShapeRules& rules) {
   rules.add("aten::avg_pool3d", [](Sampled a) { return pool3d(a, false); });
   rules.add("aten::batch_norm", batch_norm);
   rules.add("aten::bucketize.Tensor", [](Sampled a) { return places(a, 0); });
-  rules.add("aten::ctc_loss.Tensor", ctc_loss);
   rules.add("aten::embedding", embedding);
   rules.add("aten::group_norm", group_norm);
   rules.add("aten::gru.input", rnn);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.oracle import tf_keras
 
 from emit.emitted import emitted_text, same_as_keras
 
@@ -93,6 +94,11 @@ LAYERS = {
     "simple_rnn": over(SEQUENCE, lambda L: L.SimpleRNN(5, activation="relu")),
     "bidirectional_sum": over(SEQUENCE, lambda L: L.Bidirectional(L.GRU(5, return_sequences=True), merge_mode="sum")),
     "time_distributed": over((None, 6), lambda L: L.TimeDistributed(L.Dense(3, activation="relu"))),
+    "conv_lstm": over(
+        (3, 6, 5, 2),
+        lambda L: L.ConvLSTM2D(2, (3, 2), return_sequences=True),
+        lambda L: L.ConvLSTM2D(2, 2, padding="same"),
+    ),
     "time_distributed_conv": over((3, 6, 6, 2), lambda L: L.TimeDistributed(L.Conv2D(3, 3))),
 }
 
@@ -147,6 +153,15 @@ def test_grouped_query_attention(midstream, tmp_path):
         return k.Model(tokens, k.layers.GroupQueryAttention(3, 4, 1)(x, x, use_causal_mask=True))
 
     same_as_keras(midstream, tmp_path, build, inputs=[TOKENS])
+
+
+def test_locally_connected(midstream, tmp_path):
+    layers = [
+        lambda L: L.LocallyConnected2D(3, (3, 2)),
+        lambda L: L.LocallyConnected2D(2, 2, implementation=2, padding="same"),
+        lambda L: L.LocallyConnected2D(2, 3, implementation=3),
+    ]
+    same_as_keras(midstream, tmp_path, over((6, 5, 2), *layers), module=tf_keras)
 
 
 def test_layers_of_keras_3(midstream, tmp_path):

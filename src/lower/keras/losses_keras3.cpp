@@ -4,6 +4,7 @@
 #include "lower/keras/config.h"
 #include "lower/math/activations.h"
 #include "lower/math/elementwise.h"
+#include "lower/math/losses.h"
 #include "lower/registry.h"
 
 namespace midstream::keras {
@@ -89,17 +90,7 @@ Losses ctc(Builder& b, const json&, const Rules&, Value t, Value p) {
     b.fail(ErrorKind::Mismatch, "CTC is of targets [batch, labels] and predictions [batch, time, classes], not of " +
                                     to_string(b.dims(t)) + " and " + to_string(b.dims(p)) + ".");
   const DType dtype = b.dtype(p) == DType::Float64 ? DType::Float64 : DType::Float32;
-  Value logits = b.permute(b.cast(p, DType::Float32), {1, 0, 2});
-  t = b.cast(t, DType::Int64);
-  Value labels = b.call("aten::sum.dim_IntList",
-                        {{"self", b.cast(b.compare("ne", t, 0.0), DType::Int64)}, {"dim", std::vector<int64_t>{-1}}});
-  Value steps = b.call("aten::full_like", {{"self", labels}, {"fill_value", b.value_of(b.size(p, 1))}});
-  Value loss =
-      b.call("aten::ctc_loss.Tensor", {{"log_probs", b.call("aten::log_softmax.int", {{"self", logits}, {"dim", -1}})},
-                                       {"targets", t},
-                                       {"input_lengths", steps},
-                                       {"target_lengths", labels},
-                                       {"reduction", 0}});
+  Value loss = math::ctc(b, b.cast(t, DType::Int64), b.cast(p, DType::Float32));
   return {b.cast(loss, dtype), {}};
 }
 

@@ -22,6 +22,8 @@ Value log_cosh(Builder& b, Value y_true, Value y_pred);             // elementwi
 Value kl_divergence(Builder& b, Value y_true, Value y_pred, double epsilon);
 Value poisson(Builder& b, Value y_true, Value y_pred, double epsilon);  // elementwise
 // max(1 - t p, 0) where labels of 0 and 1 count as -1 and 1.
+// labels int64 [batch, count], where 0 ends the sequence, logits [batch, time, classes], class 0 the blank -> [batch].
+Value ctc(Builder& b, Value labels, Value logits);
 Value hinge(Builder& b, Value y_true, Value y_pred);
 Value categorical_hinge(Builder& b, Value y_true, Value y_pred);
 
