@@ -295,7 +295,7 @@ void save_variables(const std::string& source, const OpenOptions& which,
   }
   if (!is_keras_file(source)) return write_tensorflow(source, arrays, path);
   check_kind(ending_of(source), path);
-  add_copies(keras::copied_arrays(keras::read(source).model), arrays);
+  add_copies(keras::copied_arrays(keras::read(source, which.keras).model), arrays);
   if (ending_of(source) == ".keras") return write_keras(source, arrays, path);
   write_keras_h5(source, arrays, path);
 }
