@@ -123,13 +123,28 @@ def class_of(source: str, class_name: str) -> type[nn.Module]:
         exec(compile(source, file, "exec"), module.__dict__)  # our own text, never the file's
         cls = getattr(module, class_name)
         cls.__reduce_ex__ = _reduce
+        cls._apply = _apply
         cls.midstream_text = source
     return getattr(module, class_name)
 
 
 def _reduce(self: nn.Module, protocol: int):  # noqa: ARG001
     """Pickles carry the source, so that they open in a process that never saw the file."""
-    return _rebuild, (type(self).midstream_text, type(self).__name__), self.__dict__
+    state = {k: v for k, v in self.__dict__.items() if k != "midstream_of_run"}  # a copy has tensors of its own
+    return _rebuild, (type(self).midstream_text, type(self).__name__), state
+
+
+def _apply(self: nn.Module, fn, recurse: bool = True) -> nn.Module:
+    """What to(), float(), cuda() ... call: a run's model shares its tensors with the run and stays as it is."""
+    if not self.__dict__.get("midstream_of_run"):
+        return nn.Module._apply(self, fn, recurse)
+    for tensor in (*self.parameters(), *self.buffers()):
+        if fn(tensor) is not tensor:
+            raise _core.UsageError(
+                "run.model shares its tensors with the run and cannot be moved. "
+                "Give midstream.resume(..., device=, dtype=), or move copy.deepcopy(run.model)."
+            )
+    return self
 
 
 def _rebuild(source: str, class_name: str) -> nn.Module:

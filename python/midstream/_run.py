@@ -93,6 +93,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, run: Run):
         self._run = run
+        self._rate = run.core.learning_rate
         for module in run.model.modules():
             if isinstance(module, nn.Embedding):
                 module.__class__ = OccurrenceEmbedding
@@ -100,7 +101,7 @@ class Optimizer(torch.optim.Optimizer):
         parameters = dict(run.model.named_parameters())
         self._ordered = [parameters.get(by_variable.get(name)) for name in run.core.trainable()]
         given = [p for p in self._ordered if p is not None]
-        super().__init__(given, {"lr": run.core.learning_rate})
+        super().__init__(given, {"lr": self._rate})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -109,11 +110,39 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         rate = self.param_groups[0]["lr"]
-        if rate != self._run.core.learning_rate:
+        if rate != self._rate:  # set by the user since the last step
             self._run.core.learning_rate = rate
         self._run.core.apply_gradients([p.grad if p is not None else None for p in self._ordered])
-        self.param_groups[0]["lr"] = self._run.core.learning_rate
+        self._rate = self.param_groups[0]["lr"] = self._run.core.learning_rate
         return loss
+
+    def add_param_group(self, param_group: dict) -> None:
+        if self.param_groups:
+            raise _core.UsageError("optimizer: Keras' optimizer has one rate for all parameters, and one group.")
+        super().add_param_group(param_group)
+
+    def _slots(self) -> dict[str, torch.Tensor]:
+        return {k: v for k, v in self._run.core.tensors().items() if k.startswith("optimizer/")}
+
+    def state_dict(self) -> dict:
+        """torch's, and under "midstream" the slots, the step and the rate by name."""
+        return {**super().state_dict(), "midstream": {k: v.detach() for k, v in self._slots().items()}}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict) -> None:
+        given, own = state_dict.get("midstream", {}), self._slots()
+        for name in sorted(given.keys() ^ own.keys()):
+            held = "has no" if name in own else "has"
+            raise _core.MismatchError(f"load_state_dict: the state {held} '{name}', unlike this run's optimizer.")
+        for name, value in given.items():
+            if value.shape != own[name].shape:
+                raise _core.MismatchError(
+                    f"load_state_dict: '{name}' is {list(value.shape)}, in this run {list(own[name].shape)}."
+                )
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "midstream"})
+        for name, value in given.items():
+            own[name].copy_(value)
+        self._rate = self.param_groups[0]["lr"] = self._run.core.learning_rate
 
 
 class Run:
@@ -129,6 +158,7 @@ class Run:
         """The model as generated nn.Module; its parameters are the run's own tensors."""
         if self._model is None:
             self._model = build(_core.convert_run(self.core))
+            self._model.midstream_of_run = True
         return self._model
 
     @property
