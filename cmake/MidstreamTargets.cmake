@@ -23,6 +23,15 @@ function(midstream_use_torch target)
   endif()
 endfunction()
 
+# The precompiled header of what does not see torch: cmake/MidstreamDependencies.cmake. It holds fmt, whose macros must
+# be the same in every file that uses it.
+function(midstream_use_std_pch target)
+  if(MIDSTREAM_PCH)
+    target_link_libraries(${target} PRIVATE fmt::fmt)
+    target_precompile_headers(${target} REUSE_FROM midstream_std_pch)
+  endif()
+endfunction()
+
 # Static library midstream_<name>; a room without SOURCES is an INTERFACE library (headers only).
 function(midstream_room name)
   cmake_parse_arguments(ROOM "TORCH" "" "SOURCES;LINKS" ${ARGN})
@@ -40,6 +49,8 @@ function(midstream_room name)
   set_property(GLOBAL APPEND PROPERTY MIDSTREAM_ROOMS ${target})
   if(ROOM_TORCH)
     midstream_use_torch(${target})
+  else()
+    midstream_use_std_pch(${target})
   endif()
 endfunction()
 
@@ -55,6 +66,8 @@ function(midstream_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   if(TEST_TORCH)
     midstream_use_torch(${name})
+  else()
+    midstream_use_std_pch(${name})
   endif()
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests PROPERTIES TIMEOUT 600)
