@@ -11,6 +11,7 @@
 #include "formats/safetensors.h"
 #include "libtorch/convert.h"
 #include "libtorch/dialect.h"
+#include "lower/math/random.h"
 #include "open.h"
 #include "passes/pass_manager.h"
 
@@ -23,6 +24,10 @@ Converted convert(const Graph& forward, std::shared_ptr<VariableStore> variables
   out.variables = std::move(variables);
   std::unique_ptr<Graph> graph = forward.clone();
   run_passes(*graph, libtorch_dialect());
+  if (options.exact_random && math::draws_numbers(graph->body))
+    throw Error(ErrorKind::Unsupported, file.empty() ? graph->name : file,
+                "has random layers, and PyTorch source cannot draw TensorFlow's random numbers.",
+                "Convert it without exact_random; `midstream train` and run.fit draw TensorFlow's numbers.");
   EmitOptions emit;
   emit.source_file = file;
   emit.exact_random = options.exact_random;
@@ -83,6 +88,10 @@ Converted convert_with_training(Run& run, const ConvertOptions& options) {
   std::vector<std::string> differences;
   if (run.can_train()) {
     compile = file.compile;
+    // The run's rate where the config has another one or none (a plain "sgd"); a schedule stays.
+    nlohmann::json& rate = compile["optimizer"]["config"]["learning_rate"];
+    if (!rate.is_object() && !(rate.is_number() && rate.get<float>() == static_cast<float>(run.learning_rate())))
+      rate = run.learning_rate();
     differences = differences_of(file);
     out.training = emit_training(out.module, compile, differences);
     for (const EmittedTensor& t : emitted_state(out.module, *run.variables().variables()))

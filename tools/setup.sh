@@ -27,7 +27,6 @@ libsnappy-dev      snappy.h
 zlib1g-dev         zlib.h
 libprotozero-dev   protozero/pbf_reader.hpp
 nlohmann-json3-dev nlohmann/json.hpp
-libzip-dev         zip.h
 libfmt-dev         fmt/core.h
 libcli11-dev       CLI/CLI.hpp
 libgtest-dev       gtest/gtest.h

@@ -24,7 +24,7 @@ from midstream._core import (
 )
 from midstream._module import load
 from midstream._register import register
-from midstream._run import Optimizer, Run, resume, save
+from midstream._run import Optimizer, Run, resume, save, strings
 
 __all__ = [
     "BadDataError",
@@ -41,6 +41,7 @@ __all__ = [
     "register",
     "resume",
     "save",
+    "strings",
 ]
 __version__ = "0.1.0"
 

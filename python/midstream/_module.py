@@ -30,7 +30,8 @@ def load(
     """The model in `path` as a trainable torch.nn.Module, in eval mode, its weights loaded.
 
     It takes and returns what the TensorFlow model did (images as [batch, height, width, channels]). Dropout is
-    nn.Dropout unless `exact_random` asks for TensorFlow's own random bits. Raises midstream.Error.
+    nn.Dropout with torch's random numbers; `exact_random` refuses a model with random layers instead. Raises
+    midstream.Error.
 
     Of a TensorFlow file it is the default signature, or `signature` (which may also name tensors of the graph: "pred",
     "logits:0,loss:0"), or the concrete function named `function`. A frozen graph's weights are parameters. `shapes`

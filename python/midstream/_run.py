@@ -221,18 +221,42 @@ class Run:
 def tensors(values) -> list[torch.Tensor]:
     if values is None:
         return []
-    if not isinstance(values, (list, tuple)):
-        values = [values]
-    return [v if isinstance(v, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(v)) for v in values]
+    return [v if isinstance(v, torch.Tensor) else tensor(v) for v in listed(values)]
+
+
+def listed(values) -> Sequence:
+    """One for each input. A list of str is one input of strings."""
+    if not isinstance(values, (list, tuple)) or (values and all(isinstance(v, (str, bytes)) for v in values)):
+        return [values]
+    return values
+
+
+def tensor(value) -> torch.Tensor:
+    array = np.ascontiguousarray(value)
+    return strings(array) if array.dtype.kind in "USO" else torch.from_numpy(array)
+
+
+def strings(values) -> torch.Tensor:
+    """Strings (str, bytes, lists and numpy arrays of them) as midstream's models take them: as bytes in UTF-8,
+    uint8[..., width], filled up with zeros."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and not all(isinstance(v, (str, bytes)) for v in array.flat):
+        raise _core.BadDataError("strings: holds objects that are no str. Give numpy.asarray(x, dtype=str).")
+    coded = [v if isinstance(v, bytes) else str(v).encode() for v in array.flat]
+    width = max(map(len, coded), default=0) or 1
+    flat = np.array(coded, dtype=f"S{width}")
+    return torch.from_numpy(flat.view(np.uint8).reshape(*array.shape, width).copy())
 
 
 def write_npz(path: pathlib.Path, x, y, run: Run) -> None:
     arrays: dict[str, np.ndarray] = {}
 
     def add(kind: str, values, names: Sequence[str]) -> None:
-        values = values if isinstance(values, (list, tuple)) else [values]
-        for name, value in zip(names, values, strict=True):
-            arrays[f"{kind}:{name}"] = np.asarray(value)
+        for name, value in zip(names, listed(values), strict=True):
+            array = np.asarray(value)
+            if array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat):
+                array = array.astype(str)
+            arrays[f"{kind}:{name}"] = array
 
     add("x", x, run.core.input_names())
     add("y", y, run.core.output_names())

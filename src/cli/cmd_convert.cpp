@@ -24,7 +24,7 @@ Command add_convert(CLI::App& app) {
   sub->add_option("-o,--output", o->output, "A directory")->required();
   sub->add_option("--signature", o->signature, "Of a SavedModel; or tensors of the graph: pred, a:0,b:0");
   add_keras_options(*sub, o->keras);
-  sub->add_flag("--exact-random", o->exact_random, "Dropout and noise draw TensorFlow's bits");
+  sub->add_flag("--exact-random", o->exact_random, "Refuse a model whose random layers would not draw TensorFlow's numbers");
   return [o] {
     Converted c = convert_with_training(
         o->file, {.which = {.signature = o->signature, .function = {}, .fed = {}, .keras = o->keras}, .exact_random = o->exact_random});

@@ -46,7 +46,15 @@ std::vector<at::Tensor> read_inputs(const Graph& graph, const std::string& path)
       throw Error(ErrorKind::BadData, path,
                   fmt::format("holds no array \"{}\"; it holds: {}.", name, fmt::join(npz.names(), ", ")));
     const Type& type = graph.type(input.value);
-    at::Tensor t = to_tensor(npz.read(name));
+    const Array array = npz.read(name);
+    const bool text = array.dtype() == DType::String;
+    if (text != input.text)
+      throw Error(ErrorKind::BadData, path + ": " + name,
+                  text ? "holds strings, the model wants numbers." : "holds numbers, the model wants strings.",
+                  text ? "" : "Save a numpy array of str or bytes.");
+    at::Tensor t = text ? text_tensor(array) : to_tensor(array);
+    if (text && t.dim() == static_cast<int64_t>(type.dims.size()) - 1 && type.dims[type.dims.size() - 2] == 1)
+      t = t.unsqueeze(-2);
     bool fits = t.dim() == static_cast<int64_t>(type.dims.size());
     for (size_t i = 0; fits && i < type.dims.size(); ++i)
       fits = type.dims[i] == kUnknown || type.dims[i] == t.size(static_cast<int64_t>(i));

@@ -20,8 +20,10 @@ Npz::Npz(const std::string& path) : path_(path) {
 }
 
 void Npz::add(const std::string& name, const Array& array) {
-  if (array.dtype() == DType::String)
-    throw Error(ErrorKind::BadData, path_ + ": " + name, "holds texts; only numbers can be trained on.");
+  const bool text = array.dtype() == DType::String;
+  if (text && name != "x" && !name.starts_with("x:"))
+    throw Error(ErrorKind::BadData, path_ + ": " + name, "holds strings; only inputs may be strings.",
+                "Save labels as the numbers of their classes.");
   if (array.shape().empty())
     throw Error(ErrorKind::BadData, path_ + ": " + name, "is a single number, not one for each sample.");
   const int64_t rows = array.shape()[0];
@@ -29,7 +31,7 @@ void Npz::add(const std::string& name, const Array& array) {
   if (rows != samples_)
     throw Error(ErrorKind::BadData, path_ + ": " + name,
                 fmt::format("has {} samples, the arrays before it have {}.", rows, samples_));
-  at::Tensor tensor = to_tensor(array);
+  at::Tensor tensor = text ? text_tensor(array) : to_tensor(array);
   if (name == "sample_weight") {
     weight_ = tensor;
   } else if (name == "x" || name == "y") {

@@ -26,7 +26,9 @@ void find_params_of(Program& program, Class& cls) {
   for (size_t s = 0; s < all[0].size(); ++s) {
     std::vector<Literal> values;
     for (const auto& of_instance : all) values.push_back(of_instance.at(s).value);
-    if (std::all_of(values.begin(), values.end(), [&](const Literal& v) { return v == values[0]; })) continue;
+    // By their text too: a NaN is not equal to itself.
+    const auto same = [&](const Literal& v) { return v == values[0] || to_python(v) == to_python(values[0]); };
+    if (std::all_of(values.begin(), values.end(), same)) continue;
     const auto [it, fresh] = known.emplace(values, cls.params.size());
     if (fresh) cls.params.push_back({.name = {}, .annotation = annotation(values), .slot = s});
     const int param = static_cast<int>(it->second);

@@ -95,6 +95,40 @@ constexpr std::string_view kBatchNormFunction = R"(def batch_norm(
             var = running_var * momentum + var * (1 - momentum)
     return y, mean, var)";
 
+constexpr std::string_view kStrings = R"(def strings(text: Tensor) -> list[bytes]:
+    """The strings of a tensor of bytes, uint8[..., width], each filled up with zeros."""
+    return [row.tobytes().rstrip(b"\0") for row in text.cpu().reshape(-1, text.shape[-1]).numpy()])";
+
+constexpr std::string_view kTextIndex = R"(def text_index(text: Tensor, vocabulary: Tensor) -> Tensor:
+    """The row of each string in the vocabulary, -1 where it is not there."""
+    rows = {word: i for i, word in enumerate(strings(vocabulary))}
+    found = [rows.get(word, -1) for word in strings(text)]
+    return torch.tensor(found, dtype=torch.int64, device=text.device).reshape(text.shape[:-1]))";
+
+constexpr std::string_view kTextWords =
+    R"(def text_words(text: Tensor, standardize: str, split: str, ngrams: list[int], length: int | None = None) -> Tensor:
+    """The words of each string, in rows filled up with empty strings to the longest row or to `length`."""
+    lines, shape = strings(text), list(text.shape[:-1])
+    if standardize.startswith("lower"):
+        lines = [line.lower() for line in lines]
+    if standardize.endswith("strip_punctuation"):
+        marks = bytes(c for c in range(33, 127) if not chr(c).isalnum())
+        lines = [line.translate(None, marks) for line in lines]
+    if split == "whitespace":
+        rows = [line.split() for line in lines]
+    elif split == "character":
+        rows = [[c.encode() for c in line.decode("utf-8", "replace")] for line in lines]
+    else:
+        n = shape.pop()
+        rows = [lines[i : i + n] for i in range(0, len(lines), n)]
+    if ngrams:
+        rows = [[b" ".join(row[i : i + w]) for w in ngrams for i in range(len(row) - w + 1)] for row in rows]
+    n = length if length is not None else max(map(len, rows), default=0)
+    words = [word for row in rows for word in (row + [b""] * n)[:n]]
+    width = max(map(len, words), default=0) or 1
+    out = [list(word.ljust(width, b"\0")) for word in words]
+    return torch.tensor(out, dtype=torch.uint8, device=text.device).reshape(*shape, n, width))";
+
 std::string replaced(std::string_view text, const std::string& word, const std::string& with) {
   std::string out(text);
   for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + with.size()))
@@ -123,6 +157,9 @@ std::vector<HelperText> own_helpers() {
       {"ChannelDropout", std::string(kChannelDropout), {}},
       {"batch_norm", std::string(kBatchNormFunction), {}},
       {"dropout", std::string(kDropout), {}},
+      {"strings", std::string(kStrings), {}},
+      {"text_index", std::string(kTextIndex), {"strings"}},
+      {"text_words", std::string(kTextWords), {"strings"}},
   };
   for (const std::string rank : {"1d", "2d", "3d"}) add_batch_norms(out, rank);
   return out;
@@ -143,6 +180,11 @@ std::vector<OpRow> own_rows() {
       {"aten::rand", {"torch.rand({size}{, dtype}, device={device})"}},
       {"aten::dropout", {"F.dropout({input}, {p}{, training=train})"}},
       {"aten::feature_dropout", {"torch.feature_dropout({input}, {p}, {train})"}},
+      {"midstream::text_index", {"text_index({text}, {vocabulary})"}, kAtom, "text_index"},
+      {"midstream::text_words",
+       {"text_words({text}, {standardize}, {split}, {ngrams}{, length})"},
+       kAtom,
+       "text_words"},
       {"midstream::scalar_pow", {"{self} ** {exponent}"}, kPower},
       {"midstream::scalar_cos", {"torch.cos({self})"}},
       {"midstream::scalar_log", {"torch.log({self})"}},

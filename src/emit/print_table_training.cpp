@@ -117,6 +117,9 @@ std::optional<OptimizerText> optimizer_text(const std::string& name, const json&
     if (c.contains(clip) && c.at(clip).is_number())
       out->differences.push_back(
           fmt::format("{}={} is applied in train_step to dense gradients.", clip, py(c.at(clip).get<double>())));
+  if (number(c, "gradient_accumulation_steps", 1) > 1)
+    out->differences.push_back(fmt::format("gradient_accumulation_steps={} is left out here: every step updates.",
+                                           py(number(c, "gradient_accumulation_steps", 1))));
   if (flag(c, "use_ema")) out->differences.push_back("The moving average of the weights (use_ema) is left out here.");
   return out;
 }

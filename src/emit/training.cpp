@@ -22,6 +22,7 @@ struct Pieces {
   std::optional<emit::OptimizerText> optimizer;
   std::string rate;  // an expression of `step`
   bool scheduled = false;
+  std::string unknown_schedule;
   std::vector<std::string> losses, differences;
 };
 
@@ -34,10 +35,11 @@ std::string rate_of(const json& config, Pieces& out) {
       out.scheduled = true;
       return *text;
     }
-    out.differences.push_back(fmt::format(
-        "The learning rate schedule {} has no spelling here: the rate below is a guess.", emit::python_prose(name)));
+    out.unknown_schedule = name;
+    out.differences.push_back(fmt::format("The learning rate schedule {} has no Python template: write it in "
+                                          "`learning_rate`.", emit::python_prose(name)));
   }
-  return "0.001";
+  return "";
 }
 
 Pieces pieces_of(const EmittedModule& module, const json& compile, const std::vector<std::string>& differences) {
@@ -48,6 +50,11 @@ Pieces pieces_of(const EmittedModule& module, const json& compile, const std::ve
     out.optimizer_name = at(optimizer, "class_name").get<std::string>();
     out.rate = rate_of(at(optimizer, "config"), out);
     out.optimizer = emit::optimizer_text(out.optimizer_name, at(optimizer, "config"));
+    if (!out.optimizer)
+      out.differences.push_back(fmt::format(
+          "The optimizer {} has no counterpart in torch.optim, so that `make_optimizer` raises: choose one there, or "
+          "take midstream.resume(file).optimizer, which computes it.",
+          emit::python_prose(out.optimizer_name)));
     if (out.optimizer)
       out.differences.insert(out.differences.end(), out.optimizer->differences.begin(),
                              out.optimizer->differences.end());
@@ -70,7 +77,7 @@ Pieces pieces_of(const EmittedModule& module, const json& compile, const std::ve
     else {
       out.losses.emplace_back();
       out.differences.push_back(
-          fmt::format("The loss {} has no plain spelling in torch: write it in `loss`.", emit::python_prose(name)));
+          fmt::format("The loss {} has no Python template: write it in `loss`.", emit::python_prose(name)));
     }
   }
   return out;
@@ -96,12 +103,20 @@ std::string loss_function(const Pieces& p) {
 }
 
 std::string optimizer_function(const Pieces& p) {
-  std::string out =
-      fmt::format("\n\ndef learning_rate(step: int) -> float:\n    return {}\n", p.rate.empty() ? "0.001" : p.rate);
+  const std::string unknown = p.unknown_schedule.empty() ? "this optimizer's learning rate is not in the file"
+                                                         : "the learning rate schedule " + p.unknown_schedule;
+  std::string out = "\n\ndef learning_rate(step: int) -> float:\n    " +
+                    (p.rate.empty() ? fmt::format("raise NotImplementedError({})\n", emit::python_string(unknown))
+                                    : "return " + p.rate + "\n");
+  out += "\n\ndef first_step(state: Path = STATE) -> int:\n"
+         "    \"\"\"The number of the next training step: how many Keras had made.\"\"\"\n"
+         "    return int(load_file(state)[\"iteration\"]) if state.exists() else 0\n";
   out += "\n\ndef make_optimizer(model: nn.Module, state: Path | None = STATE) -> torch.optim.Optimizer:\n";
   if (!p.optimizer) {
     const std::string name = p.optimizer_name.empty() ? "the model was never compiled: choose an optimizer"
-                                                      : "torch.optim has no " + p.optimizer_name;
+                                                      : "torch.optim has no " + p.optimizer_name +
+                                                            ": choose an optimizer, or take "
+                                                            "midstream.resume(file).optimizer, which computes it";
     return out + fmt::format("    raise NotImplementedError({})\n", emit::python_string(name));
   }
   out += "    \"\"\"The optimizer, with the state that Keras left in it.\"\"\"\n";
@@ -187,7 +202,7 @@ std::string emit_training(const EmittedModule& module, const json& compile,
   out += "from model import load\nfrom safetensors.torch import load_file\nfrom torch import Tensor, nn\n\n";
   out += "STATE = Path(__file__).with_name(\"state.safetensors\")\n" + text;
   out += "\n\nif __name__ == \"__main__\":\n    model = load()\n    optimizer = make_optimizer(model)\n";
-  out += "    # for step, (x, y) in enumerate(loader): train_step(model, optimizer, x, y, step)\n";
+  out += "    # for step, (x, y) in enumerate(loader, first_step()): train_step(model, optimizer, x, y, step)\n";
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "formats/hdf5.h"
 #include "formats/hdf5_internal.h"
@@ -11,9 +12,18 @@
 namespace midstream {
 namespace {
 
-constexpr rlim_t kSeconds = 10;  // of processor time; a model of 2 GB with a thousand arrays takes less than one
+// Processor time for one object: deflated data come at a hundred megabytes a second at least.
+constexpr rlim_t kSeconds = 10, kBytesPerSecond = 16 << 20;
+
+void allow(rlim_t more) {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  const rlimit time{static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + kSeconds + more, RLIM_INFINITY};
+  ::setrlimit(RLIMIT_CPU, &time);
+}
 
 void read_object(const H5File& file, const std::string& path) {
+  allow(0);
   for (const std::string& name : file.attribute_names(path)) {
     try {
       file.attribute(path, name);
@@ -32,7 +42,9 @@ void read_all(const H5File& file, const std::string& group, int depth) {
         if (depth < 200) read_all(file, path, depth + 1);
       } else if (file.is_dataset(path)) {
         read_object(file, path);
-        file.info(path);
+        const H5DatasetInfo info = file.info(path);
+        if (info.dtype && *info.dtype != DType::String)
+          allow(static_cast<rlim_t>(num_elements(info.shape)) / (kBytesPerSecond / 8));  // elements of 8 bytes at most
         if (!file.location(path)) file.read(path);
       }
     } catch (const Error&) {
@@ -44,9 +56,9 @@ void read_all(const H5File& file, const std::string& group, int depth) {
   h5::Lock::renew();
   // What an embedding program does about these signals is not for here.
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL, SIGXCPU}) ::signal(signal, SIG_DFL);
-  const rlimit none{0, 0}, time{kSeconds, kSeconds};
+  const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
-  ::setrlimit(RLIMIT_CPU, &time);
+  allow(0);
   try {
     read_all(file, "/", 0);
   } catch (...) {  // said by the parent, which comes to the same place
@@ -63,7 +75,10 @@ void H5File::probe() const {
     process = ::fork();
     if (process == 0) child(*this);
   }
-  if (process < 0) return;  // too many processes: read it as it is
+  if (process < 0)
+    throw Error(ErrorKind::Usage, name(),
+                std::string("cannot be checked: no process can be started for it: ") + std::strerror(errno) + ".",
+                "End some processes, or raise the limit on them (ulimit -u).");
   int status = 0;
   while (::waitpid(process, &status, 0) < 0)
     if (errno != EINTR) return;

@@ -109,7 +109,7 @@ class DictReader {
     std::string descr = quoted();
     if (descr.size() >= 2 && descr[1] == 'O')
       throw Error(ErrorKind::BadFile, name_, "holds Python objects (a pickle), which could run code.",
-                  "Save numbers or strings: numpy.asarray(x, dtype=...).");
+                  "Save numbers or strings: numpy.asarray(x, dtype=...), strings with dtype=str.");
     size_t size = 0;
     auto [end, error] =
         std::from_chars(descr.data() + std::min<size_t>(2, descr.size()), descr.data() + descr.size(), size);

@@ -66,6 +66,7 @@ struct ValueInfo {
 struct Input {
   std::string name;
   Value value;
+  bool text = false;  // strings: uint8[..., width], each filled up with zeros
 };
 using Output = Input;
 

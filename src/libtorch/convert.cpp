@@ -119,6 +119,20 @@ at::Tensor to_tensor(const Array& array) {
       data, array.shape(), [owner](void*) {}, at::TensorOptions().dtype(to_scalar_type(array.dtype())));
 }
 
+at::Tensor text_tensor(const Array& array) {
+  size_t width = 1;
+  for (const std::string& s : array.strings()) width = std::max(width, s.size());
+  Dims dims = array.shape();
+  dims.push_back(static_cast<int64_t>(width));
+  at::Tensor out = at::zeros(dims, at::kByte);
+  auto* to = out.mutable_data_ptr<uint8_t>();
+  for (const std::string& s : array.strings()) {
+    std::copy(s.begin(), s.end(), to);
+    to += width;
+  }
+  return out;
+}
+
 Array to_array(const at::Tensor& tensor) {
   auto kept = std::make_shared<at::Tensor>(tensor.detach().to(at::kCPU).contiguous());
   Dims shape(kept->sizes().begin(), kept->sizes().end());

@@ -17,6 +17,8 @@ c10::IValue to_ivalue(const Arg& arg, const c10::Argument& declared);
 Arg from_ivalue(const c10::IValue& value);
 // A tensor over the array's bytes, kept alive by it (no copy). Writing to it needs a copy-on-write mapping.
 at::Tensor to_tensor(const Array& array);
+// Strings as bytes: uint8[..., width], filled up with zeros.
+at::Tensor text_tensor(const Array& array);
 Array to_array(const at::Tensor& tensor);     // contiguous copy on the CPU (no copy if it is so already)
 Array cast(const Array& array, DType dtype);  // itself where it has the dtype; throws Error(Unsupported) for String
 at::Tensor apply(const Transforms& chain, at::Tensor tensor);  // views where possible

@@ -10,6 +10,7 @@ void register_own_ops(torch::Library& library, ShapeRules& rules) {
   register_random_ops(library, rules);
   register_recurrent_ops(library, rules);
   register_scalar_ops(library, rules);
+  register_text_ops(library, rules);
 }
 
 }  // namespace midstream

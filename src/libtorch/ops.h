@@ -16,6 +16,7 @@ void register_projective_ops(torch::Library& library, ShapeRules& rules);
 void register_random_ops(torch::Library& library, ShapeRules& rules);
 void register_recurrent_ops(torch::Library& library, ShapeRules& rules);
 void register_scalar_ops(torch::Library& library, ShapeRules& rules);
+void register_text_ops(torch::Library& library, ShapeRules& rules);
 // Other families: declare them here and call them in register_own_ops (ops.cpp), alphabetically.
 
 void register_own_ops(torch::Library& library, ShapeRules& rules);

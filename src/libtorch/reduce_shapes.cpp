@@ -44,6 +44,52 @@ Outputs complex(Sampled a) {
   return {output(real.dtype == DType::Float64 ? DType::Complex128 : DType::Complex64, real.dims)};
 }
 
+DType complex_of(DType dtype) {
+  return dtype == DType::Float64 || dtype == DType::Complex128 ? DType::Complex128 : DType::Complex64;
+}
+
+// fft_fft(self, n?, dim, norm?) and fft_rfft, which keeps the first half; fft_irfft is its inverse.
+enum class Fourier { Whole, Half, Inverse };
+Outputs fourier(Sampled a, Fourier how) {
+  const SampleTensor& x = tensor(a[0]);
+  Dims out = x.dims;
+  const auto axis = static_cast<size_t>(axis_of(integer(a[2]), out.size()));
+  const int64_t n = is_none(a[1]) ? (how == Fourier::Inverse ? 2 * (out[axis] - 1) : out[axis]) : integer(a[1]);
+  if (n < 1) bad_shape("a Fourier transform of length " + std::to_string(n) + ".");
+  out[axis] = how == Fourier::Half ? n / 2 + 1 : n;
+  const DType complex = complex_of(x.dtype);
+  if (how != Fourier::Inverse) return {output(complex, std::move(out))};
+  return {output(complex == DType::Complex128 ? DType::Float64 : DType::Float32, std::move(out))};
+}
+
+// fft_fft2(self, s?, dim, norm?), all sizes kept
+Outputs fourier2(Sampled a) { return {output(complex_of(tensor(a[0]).dtype), tensor(a[0]).dims)}; }
+
+// How many windows of a kernel fit: im2col and col2im.
+int64_t windows(int64_t size, const SampleArg* a, size_t axis) {
+  const int64_t kernel = ints(a[0])[axis], dilation = ints(a[1])[axis], padding = ints(a[2])[axis], stride = ints(a[3])[axis];
+  const int64_t n = (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
+  if (n < 1) bad_shape("a window of " + std::to_string(kernel) + " does not fit into " + std::to_string(size) + ".");
+  return n;
+}
+
+// im2col(self, kernel_size, dilation, padding, stride)
+Outputs im2col(Sampled a) {
+  const Dims& x = tensor(a[0]).dims;
+  if (x.size() != 4) bad_shape("unfold is of [batch, channels, height, width].");
+  const int64_t n = windows(x[2], &a[1], 0) * windows(x[3], &a[1], 1);
+  return {output(tensor(a[0]).dtype, {x[0], x[1] * ints(a[1])[0] * ints(a[1])[1], n})};
+}
+
+// col2im(self, output_size, kernel_size, dilation, padding, stride)
+Outputs col2im(Sampled a) {
+  const Dims &x = tensor(a[0]).dims, size = ints(a[1]), kernel = ints(a[2]);
+  if (x.size() != 3 || x[1] % (kernel[0] * kernel[1]) != 0) bad_shape("fold is of [batch, channels * kernel, windows].");
+  const int64_t n = windows(size[0], &a[2], 0) * windows(size[1], &a[2], 1);
+  if (n != x[2]) bad_shape("fold of " + std::to_string(x[2]) + " windows, " + std::to_string(n) + " fit into the output.");
+  return {output(tensor(a[0]).dtype, {x[0], x[1] / (kernel[0] * kernel[1]), size[0], size[1]})};
+}
+
 // randperm(n, dtype, ...)
 Outputs randperm(Sampled a) {
   return {output(std::holds_alternative<DType>(a[1]) ? std::get<DType>(a[1]) : DType::Int64, {integer(a[0])})};
@@ -63,8 +109,15 @@ Outputs solve_triangular(Sampled a) {
 }  // namespace
 
 void register_reduce_shapes(ShapeRules& rules) {
+  rules.add("aten::col2im", col2im);
   rules.add("aten::complex", complex);
+  rules.add("aten::fft_fft", [](Sampled a) { return fourier(a, Fourier::Whole); });
+  rules.add("aten::fft_fft2", fourier2);
+  rules.add("aten::fft_ifft2", fourier2);
+  rules.add("aten::fft_irfft", [](Sampled a) { return fourier(a, Fourier::Inverse); });
+  rules.add("aten::fft_rfft", [](Sampled a) { return fourier(a, Fourier::Half); });
   rules.add("aten::flip", same);
+  rules.add("aten::im2col", im2col);
   rules.add("aten::linalg_solve_triangular", solve_triangular);
   rules.add("aten::logcumsumexp", same);
   rules.add("aten::logsumexp", logsumexp);

@@ -55,6 +55,8 @@ struct Registry {
   std::set<std::string> cells;
   // Layers whose inputs are not cast to the compute dtype (Keras' autocast = False): what takes indices.
   std::set<std::string> keeps_input_dtype;
+  // Layers that an input of strings may go into.
+  std::set<std::string> takes_strings;
   // Layers that hand their activity regularizer to their inner layers. Keras 3 leaves it at that, Keras 2 applies it to
   // the layer's own outputs as well.
   std::set<std::string> inner_activity_losses;

@@ -73,8 +73,8 @@ at::Tensor& VariableStore::tensor(size_t index) {
 }
 
 void VariableStore::to(const at::Device& device) {
-  device_ = device;
   std::lock_guard lock(mutex_);
+  device_ = device;
   for (size_t i = 0; i < tensors_.size(); ++i)
     if (tensors_[i].defined()) tensors_[i].set_data(tensors_[i].to(device));
 }

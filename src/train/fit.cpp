@@ -67,8 +67,10 @@ class Loop {
     }
     if (options_.checkpoint_dir.empty())
       throw Error(ErrorKind::Usage, "fit", "resumes only with a folder of checkpoints.");
-    if (auto newest = newest_checkpoint(options_.checkpoint_dir)) position_ = read_checkpoint(*newest, trainer_);
+    if (auto newest = newest_checkpoint(options_.checkpoint_dir)) position_ = read_checkpoint(*newest, trainer_, order());
   }
+
+  DataOrder order() const { return {data_.samples(), options_.batch_size, options_.shuffle, options_.seed}; }
 
   std::string where() const {
     return options_.steps > 0 ? fmt::format("epoch {}", position_.epoch + 1)
@@ -127,7 +129,7 @@ class Loop {
   void checkpoint() {
     std::filesystem::create_directories(options_.checkpoint_dir);
     const int64_t step = position_.epoch * batches_ + position_.batch;
-    write_checkpoint(checkpoint_path(options_.checkpoint_dir, step), trainer_, position_);
+    write_checkpoint(checkpoint_path(options_.checkpoint_dir, step), trainer_, position_, order());
   }
 
   Trainer& trainer_;

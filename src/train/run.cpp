@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <filesystem>
+
 #include "base/error.h"
 #include "lower/keras/train_graph.h"
 #include "train/checkpoint.h"
@@ -17,7 +19,9 @@ Run& Run::operator=(Run&&) noexcept = default;
 Run::~Run() = default;
 
 Run Run::resume(const std::string& path, const RunOptions& options) {
-  return resume(std::make_shared<keras::File>(keras::read(path, options.read)), options);
+  auto file = std::make_shared<keras::File>(keras::read(path, options.read));
+  file->path = std::filesystem::absolute(path).string();  // save() goes back there, wherever the process is then
+  return resume(std::move(file), options);
 }
 
 Run Run::resume(std::shared_ptr<keras::File> file, const RunOptions& options) {

@@ -191,6 +191,11 @@ std::vector<at::Tensor> Trainer::fit_inputs(const std::vector<at::Tensor>& x) co
     // As Keras: an axis of size one at the end comes and goes.
     if (t.dim() == rank + 1 && t.size(-1) == 1) t = t.squeeze(-1);
     if (t.dim() == rank - 1 && type.dims.back() == 1) t = t.unsqueeze(-1);
+    if (inputs[i].text && t.scalar_type() != at::kByte)
+      throw Error(ErrorKind::BadData, "x:" + inputs[i].name, "holds numbers, the model wants strings.",
+                  "Give a numpy array of str or bytes, or a list of str.");
+    if (inputs[i].text && t.dim() == rank - 1 && rank > 2 && type.dims[static_cast<size_t>(rank - 2)] == 1)
+      t = t.unsqueeze(-2);
     bool fits = t.dim() == rank;
     // The batch too, where layers that keep states fix its size.
     for (int64_t d = 0; fits && d < rank; ++d)

@@ -20,7 +20,7 @@ data = np.load("data.npz")
 model = load()
 optimizer = training.make_optimizer(model)
 for step, (x, y) in enumerate(zip(data["x"], data["y"])):
-    training.train_step(model, optimizer, torch.from_numpy(x), torch.from_numpy(y), 5 + step)
+    training.train_step(model, optimizer, torch.from_numpy(x), torch.from_numpy(y), training.first_step() + step)
 np.savez("out.npz", **{k: v.numpy() for k, v in model.state_dict().items()})
 """
 
@@ -198,3 +198,30 @@ np.savez("out.npz", **{{k: v.numpy() for k, v in model.state_dict().items()}})
     for i in range(outputs):
         kernel = model.get_layer(f"out{i}").kernel.numpy()
         np.testing.assert_allclose(ours[f"out{i}.weight"], kernel.T, rtol=0, atol=1e-15)
+
+
+def test_the_rate_is_the_runs(midstream, tmp_path):
+    """A config without a rate, a step counter that goes on, and a schedule that has no template."""
+    import midstream as ms
+
+    def scope_of(optimizer):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile(optimizer, "mse")
+        model.train_on_batch(np.zeros((2, 3)), np.zeros((2, 2)))
+        model.save(tmp_path / "model.keras")
+        run = ms.resume(tmp_path / "model.keras")
+        if not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+            run.core.learning_rate = 0.25
+        ms.save(run, tmp_path / "out")
+        scope = {"__file__": str(tmp_path / "out" / "training.py")}
+        exec((tmp_path / "out" / "training.py").read_text().replace("from model import load", "load = None"), scope)
+        return scope
+
+    scope = scope_of(keras.optimizers.SGD(gradient_accumulation_steps=2))
+    assert scope["learning_rate"](0) == 0.25
+    assert scope["first_step"]() == 1
+    assert "gradient_accumulation_steps" in (tmp_path / "out" / "training.py").read_text()
+    with pytest.raises(NotImplementedError, match="PiecewiseConstantDecay"):
+        scope_of(keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([2], [1.0, 0.5])))[
+            "learning_rate"
+        ](0)

@@ -97,3 +97,34 @@ def test_what_keras_writes_is_known(k, kind, name, cls, tmp_path):
         run.train_step([torch.zeros(2, 4)], [y])
     except midstream.Error as error:
         assert f"{name}(" not in str(error), error  # noqa: PT017
+
+
+def test_what_compile_was_given(tmp_path):
+    """Every entry of compile() is used, says only how the step is run, or is refused by name where training begins."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse", loss_weights=[0.5], run_eagerly=True, steps_per_execution=2, jit_compile=False)
+    model.save(tmp_path / "m.keras")
+    step = [torch.zeros(2, 4)], [torch.zeros(2, 3)]
+    core.resume(str(tmp_path / "m.keras")).train_step(*step)
+    with zipfile.ZipFile(tmp_path / "m.keras") as z:
+        members = {n: z.read(n) for n in z.namelist()}
+    for entry, value in (("auto_scale_loss", False), ("sharpness", 2.5), ("loss_weights", ["much"])):
+        document = json.loads(members["config.json"])
+        document["compile_config"][entry] = value
+        with zipfile.ZipFile(tmp_path / "other.keras", "w") as z:
+            for n, data in members.items():
+                z.writestr(n, json.dumps(document) if n == "config.json" else data)
+        with pytest.raises(core.UnsupportedError, match=entry):
+            core.resume(str(tmp_path / "other.keras")).train_step(*step)
+        midstream.load(tmp_path / "other.keras")(torch.zeros(2, 4))
+
+
+def test_labels_that_do_not_fit_a_sparse_loss(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.save(tmp_path / "m.keras")
+    run = core.resume(str(tmp_path / "m.keras"))
+    with pytest.raises(midstream.Error, match=r"labels have the shape .*One-hot labels go with"):
+        run.train_step([torch.zeros(3, 4)], [torch.eye(3)])
+    with pytest.raises(midstream.Error, match=r"labels have the shape .*Give the indices"):
+        run.train_step([torch.zeros(3, 4)], [torch.zeros(3, 2)])

@@ -84,3 +84,40 @@ def test_tensorflow_calls(format):
 
 def test_their_source(midstream, tmp_path):
     same_source(midstream, tmp_path, model_of(CALLS.values()), module=tf_keras, inputs=data())
+
+
+def op_layer(op, inputs, constants=None, **attrs):
+    """A TensorFlowOpLayer as tf.keras 2.0 .. 2.3 made it: of the node that TensorFlow makes of raw_ops.<op>."""
+    from tf_keras.src.engine.base_layer import TensorFlowOpLayer
+
+    constants = constants or {}
+    with tf.Graph().as_default():
+        args = {}
+        for name, (dtype, shape) in inputs.items():
+            given = name in constants
+            args[name] = tf.constant(constants[name]) if given else tf.compat.v1.placeholder(dtype, shape)
+        node = getattr(tf.raw_ops, op)(**args, **attrs).op.node_def
+    return TensorFlowOpLayer(node.SerializeToString(), node.name, {i: np.asarray(constants[k]) for i, k in enumerate(inputs) if k in constants})
+
+
+def op_layers(k):
+    x = k.Input((4, 3), name="x", dtype="float64")
+    batch, sizes = ("float64", [None, 4, 3]), ("int32", [None])
+    ints = lambda *values: np.array(values, "int32")
+    two = op_layer("Mul", {"x": batch, "y": batch})([x, x])
+    flat = op_layer("Reshape", {"tensor": batch, "shape": sizes}, {"shape": ints(-1, 12)})(two)
+    both = op_layer("AddV2", {"x": batch, "y": batch})([x, two])
+    total = op_layer("Mean", {"input": batch, "axis": sizes}, {"axis": ints(1)}, keep_dims=False)(both)
+    slice_of = {"input": batch, "begin": sizes, "end": sizes, "strides": sizes}
+    bounds = {"begin": ints(0, 1, 0), "end": ints(0, 3, 1), "strides": ints(1, 1, 2)}
+    cut = op_layer("StridedSlice", slice_of, bounds, begin_mask=1, end_mask=1, shrink_axis_mask=4)(both)
+    image = op_layer("ExpandDims", {"input": batch, "axis": ("int32", [])}, {"axis": np.int32(3)})(both)
+    pool = op_layer("AvgPool", {"value": ("float64", [None, 4, 3, 1])}, ksize=[1, 2, 2, 1], strides=[1, 2, 1, 1], padding="SAME")
+    return k.Model(x, [k.layers.Dense(2)(flat), total, cut, pool(image)])
+
+
+def test_op_layers_of_the_first_tensorflow_2(midstream, tmp_path):
+    """Files of tf.keras 2.0 .. 2.3 hold a node of the graph for every TensorFlow call between layers."""
+    x = data()[0]
+    same_as_keras(op_layers, module=tf_keras, inputs=[x], modes=(False,), format=".h5")
+    same_source(midstream, tmp_path, op_layers, module=tf_keras, inputs=[x])

@@ -33,7 +33,7 @@
 //   LSTM, GRU, ConvLSTM2D   gates_apart: true where Keras 1 may have the weights gate by gate
 //   random layers   seed: an integer only where the stream can be followed (Keras 3); null otherwise
 //
-// COMPILE  {"optimizer", "losses", "loss_weights", "metrics", "weighted_metrics"}; lists have one item per flattened
+// COMPILE  {"optimizer", "losses", "loss_weights", "metrics", "weighted_metrics", "unknown"}; lists have one item per flattened
 // output of the model
 //   optimizer       {"class_name", "config"}; config: learning_rate: a number, or a schedule {"class_name", "config"};
 //                   epsilon etc. always there where an old version's default differs from Keras 3's. Besides:
@@ -41,6 +41,7 @@
 //     rules              "keras3", "tf_keras" (2.11 and later), "optimizer_v2" (tf.keras up to 2.10 and .legacy),
 //                        "keras2" (external Keras, Keras 1): whose update formulas
 //     decay              of the old optimizers: lr / (1 + decay * iterations); absent when 0
+//   unknown         "key=value" of what has no meaning here: refused where training begins
 //   losses          null or {"class_name", "config"}: classes only ("mse" -> MeanSquaredError); reduction and name
 //   there loss_weights    numbers, 1 where not given; null if the file has none metrics         for each output a list
 //   of {"class_name", "config"}; config.name is the name that Keras prints, output's

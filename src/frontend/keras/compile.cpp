@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/error.h"
 
 namespace midstream::keras {
@@ -52,10 +54,28 @@ json losses(const json& given, const Model& model, const WrittenBy& by) {
   return out;
 }
 
+// What compile() was given that neither means something here nor leaves the numbers as they are: ["key=value"].
+json unknown_entries(const json& compile, const json& loss_weights) {
+  // The second line says how the step is run, not what it computes; that sample weights have steps shows in their
+  // shape.
+  static const std::set<std::string> kKnown{
+      "optimizer",   "optimizer_config",    "loss",         "loss_weights",      "metrics", "weighted_metrics",
+      "run_eagerly", "steps_per_execution", "jit_compile", "sample_weight_mode"};
+  json out = json::array();
+  for (const auto& [key, value] : compile.items()) {
+    if (value.is_null() || kKnown.contains(key) || (key == "auto_scale_loss" && value == true)) continue;
+    out.push_back(key + "=" + value.dump());
+  }
+  if (!loss_weights.is_null())
+    for (const json& w : loss_weights)
+      if (!w.is_number()) out.push_back("loss_weights=" + w.dump());
+  return out;
+}
+
 json loss_weights(const json& given, const Model& model) {
   if (given.is_null()) return nullptr;
   json out = json::array();
-  for (const json& w : per_output(given, model, "loss weights")) out.push_back(w.is_number() ? w : json(1.0));
+  for (const json& w : per_output(given, model, "loss weights")) out.push_back(w.is_null() ? json(1.0) : w);
   return out;
 }
 
@@ -67,9 +87,11 @@ json canonical_compile(const json& compile, const Model& model, const WrittenBy&
   // The newer tf.keras nest the arguments of compile() once more when it was overridden.
   json weights = compile.value("loss_weights", json());
   if (weights.is_array() && weights.empty()) weights = nullptr;
+  const json by_output = loss_weights(weights, model);
   return {{"optimizer", canonical_optimizer(optimizer, by)},
           {"losses", losses(compile.value("loss", json()), model, by)},
-          {"loss_weights", loss_weights(weights, model)},
+          {"loss_weights", by_output},
+          {"unknown", unknown_entries(compile, by_output)},
           {"metrics", canonical_metrics(compile.value("metrics", json()), model, by)},
           {"weighted_metrics", canonical_metrics(compile.value("weighted_metrics", json()), model, by)}};
 }

@@ -16,6 +16,13 @@ void autocast(Builder& b, DType dtype, Tensors& tensors) {
 
 }  // namespace
 
+void refuse_strings(Builder& b, Value v, const std::string& what) {
+  for (const Input& input : b.graph().inputs)
+    if (input.text && input.value == v)
+      b.fail(ErrorKind::Unsupported, fmt::format("'{}' is an input of strings, which {} cannot take.", input.name, what),
+             "Strings go into StringLookup, TextVectorization or Hashing.");
+}
+
 std::optional<bool> training_option(const LayerHost& host, const json& options) {
   if (host.keras3) return std::nullopt;
   auto it = options.find("training");
@@ -39,6 +46,8 @@ void add_activity_loss(Layer& l, const json& rule, Value output) {
 Tensors call_layer(Layer& layer, Call call) {
   const LayerFn* fn = registry().layers.find(layer.class_name);
   if (!fn) layer.b.fail(ErrorKind::Unsupported, fmt::format("keras.{} has no lowering yet.", layer.class_name));
+  if (!registry().takes_strings.contains(layer.class_name))
+    for (const Tensor& t : call.inputs) refuse_strings(layer.b, t.value, "keras." + layer.class_name);
   LayerHost::TrainingOverride override(layer.host(), training_option(layer.host(), call.options));
   call.options.erase("training");
   const DType dtype = layer.compute_dtype();

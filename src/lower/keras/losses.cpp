@@ -1,6 +1,8 @@
 // Keras' losses: the options of each, around the formulas of lower/math/losses.
 #include "lower/keras/losses.h"
 
+#include <fmt/format.h>
+
 #include "lower/keras/config.h"
 #include "lower/keras/reduction.h"
 #include "lower/math/elementwise.h"
@@ -106,7 +108,17 @@ Losses categorical_crossentropy(Builder& b, const json& config, const Rules& rul
 
 // Class indices [..., ] of predictions [..., c]: an axis of size one at the end is dropped.
 Value class_indices(Builder& b, Value t, Value p) {
-  if (b.rank(t) == b.rank(p) && b.dims(t).back() == 1) t = b.squeeze(t, -1);
+  const Dims labels = b.dims(t), predictions = b.dims(p);
+  if (labels.size() == predictions.size() && labels.back() == 1) t = b.squeeze(t, -1);
+  if (b.rank(t) + 1 != b.rank(p))
+    throw Error(ErrorKind::BadData, "",
+                fmt::format("the labels have the shape {}, and a sparse loss wants one class index for each of the "
+                            "predictions {}.",
+                            to_string(labels), to_string(predictions)),
+                labels.size() == predictions.size() && labels.back() == predictions.back()
+                    ? "One-hot labels go with the loss that has no 'sparse' in its name (--loss "
+                      "categorical_crossentropy); or give y.argmax(-1)."
+                    : "Give the indices with the axes of the predictions before the last one.");
   return b.cast(t, DType::Int64);
 }
 

@@ -258,9 +258,13 @@ Tensors model_inputs(Builder& b, const Model& model) {
                   "sparse and ragged inputs, and inputs that are no InputLayer, have no lowering.");
     const std::string name = it->config.value("dtype", std::string("float32"));
     const auto dtype = parse_dtype(name);
-    if (!dtype || *dtype == DType::String)
+    if (!dtype)
       throw Error(ErrorKind::Unsupported, it->name, fmt::format("an input of dtype '{}' cannot be a tensor.", name));
-    out.push_back({b.input(model.input_names[i], {Kind::Tensor, *dtype, dims_of(*it, any_batch)}), {}});
+    Type type{Kind::Tensor, *dtype, dims_of(*it, any_batch)};
+    const bool text = *dtype == DType::String;
+    if (text) type.dtype = DType::UInt8, type.dims.push_back(kUnknown);
+    out.push_back({b.input(model.input_names[i], type), {}});
+    b.graph().inputs.back().text = text;
   }
   return out;
 }
@@ -272,6 +276,7 @@ Tensors lower_model(Builder& b, LayerHost& host, const File& file, const Tensors
     ModelLowering lowering(b, host);
     lowering.make_records(file.model, "", file.model.trainable, nullptr);
     Tensors outputs = lowering.run(file.model, "", inputs);
+    for (const Tensor& t : outputs) refuse_strings(b, t.value, "an output of the model");
     host.finish_seeds(b);
     bind_weights(host, *b.graph().variables);
     return outputs;

@@ -22,6 +22,9 @@ Tensors model_inputs(Builder& b, const Model& model);
 // Appends the model and everything that belongs to it: layers in topological order, seeds' counters, weights bound to
 // the file's arrays. Once per host. The outputs are in Keras' order, with their masks. Throws Error(Unsupported) with
 // all that has no lowering before anything is built.
+// Fails if `v` is an input of strings, naming what was to take it.
+void refuse_strings(Builder& b, Value v, const std::string& what);
+
 Tensors lower_model(Builder& b, LayerHost& host, const File& file, const Tensors& inputs);
 
 struct LoweredModel {

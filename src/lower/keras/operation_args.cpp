@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "lower/keras/host.h"
@@ -28,8 +30,17 @@ bool flatten(const json& v, size_t depth, Flat& out) {
       if (!flatten(item, depth + 1, out)) return false;
     return true;
   }
-  if (!v.is_number() && !v.is_boolean()) return false;
   if (depth != out.shape.size()) return false;
+  // What JSON has no number for.
+  if (v == "NaN" || v == "Infinity" || v == "-Infinity") {
+    const double infinity = std::numeric_limits<double>::infinity();
+    out.numbers.push_back(v == "NaN" ? std::nan("") : v == "Infinity" ? infinity : -infinity);
+    out.integers.push_back(0);
+    out.floats = true;
+    out.bools = false;
+    return true;
+  }
+  if (!v.is_number() && !v.is_boolean()) return false;
   out.floats |= v.is_number_float();
   out.bools &= v.is_boolean();
   out.numbers.push_back(v.is_boolean() ? static_cast<double>(v.get<bool>()) : v.get<double>());

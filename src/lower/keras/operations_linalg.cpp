@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "lower/keras/host.h"
 #include "lower/keras/operation_args.h"
@@ -174,6 +175,119 @@ Tensors solve_triangular(Layer& l, const Call& call) {
   return one(vector ? b.squeeze(y, -1) : y);
 }
 
+Tensors cholesky_inverse(Layer& l, const Call& call) {
+  l.expect_config({"upper"});
+  Builder& b = l.b;
+  const Value x = call.one().value;
+  const bool upper = l.flag("upper");
+  Value unit = b.call("aten::eye", {{"n", b.size(x, b.rank(x) - 1)}, {"dtype", b.dtype(x)}});
+  Value factor = b.call(upper ? "aten::triu" : "aten::tril", {{"self", x}});
+  Value inverse = b.call("aten::linalg_solve_triangular", {{"self", factor}, {"B", unit}, {"upper", upper}});
+  return one(upper ? b.matmul(inverse, turned(b, inverse)) : b.matmul(turned(b, inverse), inverse));
+}
+
+Tensors both(const Values& v) {
+  Tensors out;
+  for (Value one_of_them : v) out.push_back({one_of_them, {}});
+  return out;
+}
+
+Tensors qr(Layer& l, const Call& call) {
+  l.expect_config({"mode"});
+  return both(l.b.call_all("aten::linalg_qr", {{"A", call.one().value}, {"mode", l.text("mode", "reduced")}}));
+}
+
+Tensors svd(Layer& l, const Call& call) {
+  l.expect_config({"full_matrices", "compute_uv"});
+  const Value x = call.one().value;
+  if (!l.flag("compute_uv", true)) return one(l.b.call("aten::linalg_svdvals", {{"A", x}}));
+  return both(l.b.call_all("aten::linalg_svd", {{"A", x}, {"full_matrices", l.flag("full_matrices", true)}}));
+}
+
+Tensors eigh(Layer& l, const Call& call) {
+  l.expect_config({});
+  return both(l.b.call_all("aten::linalg_eigh", {{"self", call.one().value}}));
+}
+
+Tensors slogdet(Layer& l, const Call& call) {
+  l.expect_config({});
+  return both(l.b.call_all("aten::linalg_slogdet", {{"A", call.one().value}}));
+}
+
+// L and U in one matrix, and where each row of it came from.
+Tensors lu_factor(Layer& l, const Call& call) {
+  l.expect_config({});
+  Builder& b = l.b;
+  const Value x = call.one().value;
+  if (b.rank(x) != 2 || b.dims(x)[0] != b.dims(x)[1] || b.dims(x)[0] == kUnknown)
+    b.fail(ErrorKind::Unsupported, "lu_factor of other than one square matrix has no lowering.");
+  const Values plu = b.call_all("aten::linalg_lu", {{"A", x}});
+  Value unit = b.call("aten::eye", {{"n", b.size(x, 0)}, {"dtype", b.dtype(x)}});
+  Value rows = b.call("aten::argmax", {{"self", plu.at(0)}, {"dim", 1}});
+  return {{b.sub(b.add(plu.at(1), plu.at(2)), unit), {}}, {b.cast(rows, DType::Int32), {}}};
+}
+
+double precision(Builder& b, Value x) {
+  return b.dtype(x) == DType::Float64 ? std::numeric_limits<double>::epsilon()
+                                      : static_cast<double>(std::numeric_limits<float>::epsilon());
+}
+
+double longest_side(Builder& b, Value x) {
+  const Dims d = b.dims(x);
+  const int64_t m = d.at(d.size() - 2), n = d.back();
+  if (m == kUnknown || n == kUnknown)
+    b.fail(ErrorKind::Unsupported, "its threshold depends on the size of the matrices, which is unknown.");
+  return static_cast<double>(std::max(m, n));
+}
+
+Tensors matrix_rank(Layer& l, const Call& call) {
+  l.expect_config({"tol"});
+  Builder& b = l.b;
+  const Value x = call.one().value;
+  Value s = b.call("aten::linalg_svdvals", {{"A", x}}), above;
+  if (l.has("tol"))
+    above = b.compare("gt", s, l.number("tol"));
+  else
+    above = b.compare("gt", s, b.mul(b.amax(s, {-1}, true), precision(b, x) * longest_side(b, x)));
+  return one(b.sum(b.cast(above, DType::Int32), {-1}));
+}
+
+// 1 / s, and 0 where it is not `kept`.
+Value inverse_of(Builder& b, Value s, Value kept) {
+  Value safe = b.where(kept, s, b.constant(1, b.dtype(s)));
+  return b.where(kept, b.div(b.ones_like(s), safe), b.constant(0, b.dtype(s)));
+}
+
+Tensors pinv(Layer& l, const Call& call) {
+  l.expect_config({"rcond"});
+  Builder& b = l.b;
+  const Value x = call.one().value;
+  const double share = l.has("rcond") ? l.number("rcond") : 10 * longest_side(b, x) * precision(b, x);
+  const Values usv = b.call_all("aten::linalg_svd", {{"A", x}, {"full_matrices", false}});
+  Value s = usv.at(1), kept = b.compare("gt", s, b.mul(b.amax(s, {-1}, true), share));
+  Value scaled = b.mul(turned(b, usv.at(2)), b.unsqueeze(inverse_of(b, s, kept), b.rank(s) - 1));
+  return one(b.matmul(scaled, turned(b, usv.at(0))));
+}
+
+Tensors lstsq(Layer& l, const Call& call) {
+  l.expect_config({"rcond"});
+  Builder& b = l.b;
+  const Pair p = operands(l, call, "a", "b");
+  const bool vector = b.rank(p.y) == 1;
+  Value y = vector ? b.unsqueeze(p.y, 1) : p.y;
+  if (b.rank(p.x) != 2 || b.rank(y) != 2) b.fail(ErrorKind::Mismatch, "lstsq is of one matrix, as in Keras.");
+  double share = precision(b, p.x);
+  if (!l.has("rcond"))
+    share *= longest_side(b, p.x);
+  else if (l.number("rcond") >= 0)
+    share = l.number("rcond");
+  const Values usv = b.call_all("aten::linalg_svd", {{"A", p.x}, {"full_matrices", false}});
+  Value s = usv.at(1), kept = b.compare("ge", s, b.mul(b.select(s, 0, 0), share));
+  Value part = b.mul(b.unsqueeze(inverse_of(b, s, kept), 1), b.matmul(turned(b, usv.at(0)), y));
+  Value out = b.matmul(turned(b, usv.at(2)), part);
+  return one(vector ? b.reshape(out, {Int(-1)}) : out);
+}
+
 // tf.linalg.logdet and ops.logdet: by the Cholesky factor, so of positive definite matrices.
 Tensors log_determinant(Layer& l, const Call& call) {
   l.expect_config({});
@@ -188,17 +302,26 @@ Tensors log_determinant(Layer& l, const Call& call) {
 void register_operations_linalg(Registry& r) {
   auto add = [&r](const char* name, LayerFn fn) { register_operation(r, name, std::move(fn)); };
   add("Cholesky", cholesky);
+  add("CholeskyInverse", cholesky_inverse);
   add("Cross", cross);
   add("Det", matrix("aten::linalg_det", "A"));
   add("Diag", diag);
   add("Diagonal", diagonal);
   add("Dot", dot);
+  add("Eigh", eigh);
   add("Einsum", einsum);
   add("Inner", inner);
   add("Inv", matrix("aten::linalg_inv", "A"));
   add("Logdet", log_determinant);
+  add("Lstsq", lstsq);
+  add("LuFactor", lu_factor);
   add("Matmul", matmul);
+  add("MatrixRank", matrix_rank);
   add("Outer", outer);
+  add("Pinv", pinv);
+  add("Qr", qr);
+  add("SVD", svd);
+  add("Slogdet", slogdet);
   add("Solve", solve);
   add("SolveTriangular", solve_triangular);
   add("Tensordot", static_cast<Tensors (*)(Layer&, const Call&)>(tensordot));

@@ -77,6 +77,20 @@ LayerFn pool(Pool f) {
   };
 }
 
+// F.unfold and F.fold.
+Args windows(Layer& l, Value x) {
+  return {{"self", x},
+          {"kernel_size", l.ints("kernel_size", 2)},
+          {"dilation", l.has("dilation") ? l.ints("dilation", 2) : std::vector<int64_t>{1, 1}},
+          {"padding", l.has("padding") ? l.ints("padding", 2) : std::vector<int64_t>{0, 0}},
+          {"stride", l.has("stride") ? l.ints("stride", 2) : std::vector<int64_t>{1, 1}}};
+}
+
+Tensors unfold(Layer& l, const Call& call) {
+  l.expect_config({"kernel_size", "dilation", "padding", "stride"});
+  return one(l.b.call("aten::im2col", windows(l, operand(l, call, 0, "x"))));
+}
+
 // --- normalizations
 
 Tensors batch_norm(Layer& l, const Call& call) {
@@ -172,6 +186,44 @@ Tensors categorical_crossentropy(Layer& l, const Call& call) {
   if (l.flag("from_logits")) return one(b.neg(b.sum(b.mul(p.x, math::log_softmax(b, p.y, axis)), {axis})));
   Value y = b.div(p.y, b.sum(p.y, {axis}, true));
   return one(b.neg(b.sum(b.mul(p.x, b.log(b.clamp(y, 1e-7, 1 - 1e-7))), {axis})));
+}
+
+Tensors psnr(Layer& l, const Call& call) {
+  l.expect_config({"max_val"});
+  Builder& b = l.b;
+  const Pair p = operands(l, call, "x1", "x2");
+  Value error = b.mean(b.square(b.sub(p.x, p.y)), {});
+  const auto tens = [&](Value v) { return b.unary("aten::log10", v); };
+  return one(b.sub(b.mul(tens(b.constant(l.number("max_val"), b.dtype(p.x))), 20.0), b.mul(tens(error), 10.0)));
+}
+
+// The likeliest class of each step, repetitions as one and blanks left out; -1 behind the end.
+Tensors ctc_decode(Layer& l, const Call& call) {
+  l.expect_config({"strategy", "beam_width", "top_paths", "merge_repeated", "mask_index"});
+  Builder& b = l.b;
+  if (l.text("strategy", "greedy") != "greedy")
+    b.fail(ErrorKind::Unsupported, "ctc_decode by beam search has no lowering; strategy='greedy' has one.");
+  Value x = as_float(b, operand(l, call, 0, "inputs"));
+  Value lengths = b.cast(operand(l, call, 1, "sequence_lengths"), DType::Int64);
+  const Int n = b.size(x, 0), time = b.size(x, 1);
+  const int64_t classes = b.dims(x).back(), blank = l.integer("mask_index");
+  if (blank < 0 && classes == kUnknown) b.fail(ErrorKind::Unsupported, "its number of classes is unknown.");
+  Value best = b.call("aten::argmax", {{"self", x}, {"dim", 2}}), score = b.amax(x, {2});
+  Value steps = b.call("aten::arange", {{"end", time}, {"dtype", DType::Int64}});
+  Value inside = b.compare("lt", steps, b.unsqueeze(lengths, 1));
+  Value kept = b.logical_and(inside, b.compare("ne", best, static_cast<double>(blank < 0 ? blank + classes : blank)));
+  if (l.flag("merge_repeated", true)) {
+    Value before = b.concat({b.full({n, 1}, -1, DType::Int64), b.slice(best, 1, 0, time - 1)}, 1);
+    kept = b.logical_and(kept, b.compare("ne", best, before));
+  }
+  // What is left out goes to one place more, which is cut off.
+  Value place = b.sub(b.call("aten::cumsum", {{"self", b.cast(kept, DType::Int64)}, {"dim", 1}}), 1.0);
+  place = b.where(kept, place, b.cast(b.tensor_of(time), DType::Int64));
+  Value out = b.call("aten::scatter.src", {{"self", b.full({n, time + 1}, -1, DType::Int64)}, {"dim", 1}, {"index", place}, {"src", best}});
+  out = b.cast(b.unsqueeze(b.slice(out, 1, 0, time), 0), DType::Int32);
+  // TensorFlow has no gradient for it.
+  Value sum = b.sum(b.where(inside, score, b.zeros_like(score)), {1}, true);
+  return {{out, {}}, {b.unary("aten::detach", b.neg(sum)), {}}};
 }
 
 // --- images
@@ -301,6 +353,7 @@ void register_operations_nn(Registry& r) {
   add("AveragePool", pool(math::average_pool));
   add("BatchNorm", batch_norm);
   add("BinaryCrossentropy", binary_crossentropy);
+  add("CTCDecode", ctc_decode);
   add("CategoricalCrossentropy", categorical_crossentropy);
   add("Conv", conv);
   add("CropImages", of_images(crop_images));
@@ -310,12 +363,14 @@ void register_operations_nn(Registry& r) {
   add("ExtractPatches", of_images(extract_patches));
   add("LayerNorm", layer_norm);
   add("MaxPool", pool(math::max_pool));
+  add("PSNR", psnr);
   add("PadImages", of_images(pad_images));
   add("RGBToGrayscale", of_images(grayscale));
   add("RMSNorm", rms_norm);
   add("Resize", of_images(resize));
   add("SeparableConv", separable_conv);
   add("SpaceToDepth", of_images(space_to_depth));
+  add("Unfold", unfold);
   auto add_tf = [&r](const char* name, LayerFn fn) { register_tensorflow_operation(r, name, std::move(fn)); };
   add_tf("nn.bias_add", bias_add);
 }

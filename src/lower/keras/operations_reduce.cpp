@@ -97,6 +97,26 @@ Value nan_mean(Builder& b, Value v, const Axes& axes, bool keep) {
   return b.div(nan_sum(b, v, axes, keep), numbers_among(b, v, axes, keep));
 }
 
+// The greatest or least of the numbers among them; NaN where there are none.
+Value nan_extreme(Builder& b, Value v, const Axes& axes, bool keep, Reduction f, double otherwise) {
+  if (!is_floating(b.dtype(v))) return f(b, v, axes, keep);
+  Value none = all(b, b.unary("aten::isnan", v), axes, keep);
+  Value nan = b.constant(std::numeric_limits<double>::quiet_NaN(), b.dtype(v));
+  return b.where(none, nan, f(b, without_nan(b, v, otherwise), axes, keep));
+}
+Value nan_max(Builder& b, Value v, const Axes& axes, bool keep) {
+  return nan_extreme(b, v, axes, keep, amax, -std::numeric_limits<double>::infinity());
+}
+Value nan_min(Builder& b, Value v, const Axes& axes, bool keep) {
+  return nan_extreme(b, v, axes, keep, amin, std::numeric_limits<double>::infinity());
+}
+Value nan_var(Builder& b, Value v, const Axes& axes, bool keep) {
+  v = as_float(b, v);
+  Value centred = b.where(b.unary("aten::isnan", v), b.constant(0, b.dtype(v)), b.sub(v, nan_mean(b, v, axes, true)));
+  return b.div(sum(b, b.square(centred), axes, keep), numbers_among(b, v, axes, keep));
+}
+Value nan_std(Builder& b, Value v, const Axes& axes, bool keep) { return b.sqrt(nan_var(b, v, axes, keep)); }
+
 LayerFn extreme(Reduction f, Value (*with)(Builder&, Value, Value)) {
   return [=](Layer& l, const Call& call) -> Tensors {
     Tensors out = reduction(f)(l, call);
@@ -119,6 +139,31 @@ Value vector_norm(Layer& l, Value x, const Axes& axes, double order, bool keep) 
   return power(b, sum(b, order == 1 ? b.abs(x) : power(b, b.abs(x), order), axes, keep), 1 / order);
 }
 
+// Norms of matrices: the greatest or least sum of a column or row, and of the singular values.
+Value matrix_norm(Layer& l, Value x, const json& order, bool keep) {
+  Builder& b = l.b;
+  const std::vector<int64_t> given = l.has("axis") ? l.ints("axis") : std::vector<int64_t>{0, 1};
+  const int64_t rows = math::axis_of(b, x, given.at(0)), columns = math::axis_of(b, x, given.at(1));
+  Value y;
+  if (order == "nuc" || order == 2 || order == -2) {
+    Value turned = b.call("aten::movedim.intlist",
+                          {{"self", x}, {"source", Dims{rows, columns}}, {"destination", Dims{-2, -1}}});
+    Value s = b.call("aten::linalg_svdvals", {{"A", turned}});
+    y = order == "nuc" ? b.sum(s, {-1}) : order == 2 ? b.amax(s, {-1}) : amin(b, s, {b.rank(s) - 1}, false);
+    for (int64_t axis : {std::min(rows, columns), std::max(rows, columns)})
+      if (keep) y = b.unsqueeze(y, axis);
+    return y;
+  }
+  const bool of_columns = order == 1 || order == -1;
+  const bool greatest = order == 1 || order == "inf";
+  const int64_t summed = of_columns ? rows : columns, left = of_columns ? columns : rows;
+  y = b.sum(b.abs(x), {summed}, true);
+  y = greatest ? b.amax(y, {left}, true) : amin(b, y, {left}, true);
+  if (!keep)
+    for (int64_t axis : {std::max(rows, columns), std::min(rows, columns)}) y = b.squeeze(y, axis);
+  return y;
+}
+
 Tensors norm(Layer& l, const Call& call) {
   l.expect_config({"ord", "axis", "keepdims"});
   Builder& b = l.b;
@@ -126,16 +171,22 @@ Tensors norm(Layer& l, const Call& call) {
   x = as_float(b, x);
   const Axes axes = axes_of(l, x);
   const bool keep = l.flag("keepdims");
-  const json order = l.has("ord") ? l.config.at("ord") : json();
+  json order = l.has("ord") ? l.config.at("ord") : json();
+  if (order == "Infinity") order = "inf";  // as files have it
+  if (order == "-Infinity") order = "-inf";
   const bool plain = order.is_null() || order == "euclidean" || (order == 2 && axes.size() != 2) ||
                      (order == "fro" && axes.size() == 2);
   if (plain) return one(euclidean_norm(b, x, axes, keep));
   if (axes.size() == 1 && order.is_number()) return one(vector_norm(l, x, axes, order.get<double>(), keep));
   if (axes.size() == 1 && (order == "inf" || order == "-inf"))
     return one(vector_norm(l, x, axes, std::numeric_limits<double>::infinity() * (order == "inf" ? 1 : -1), keep));
+  const bool infinite = order == "inf" || order == "-inf";
+  if (axes.size() == 2 && (infinite || order == "nuc" || order == 1 || order == -1 || order == 2 || order == -2))
+    return one(matrix_norm(l, x, order, keep));
   b.fail(ErrorKind::Unsupported,
          fmt::format("a norm of order {} over {} axes has no lowering.", order.dump(), axes.size()),
-         "Known are the Euclidean and Frobenius norm, and orders that are numbers over one axis.");
+         "Known are the Euclidean, Frobenius and nuclear norm, orders that are numbers over one axis, and 1, 2 and "
+         "infinity of both signs over two.");
 }
 
 Tensors normalize(Layer& l, const Call& call) {
@@ -242,6 +293,31 @@ LayerFn scan(const char* op, double start) {
   };
 }
 
+// NaN where an axis has nothing else: -1.
+LayerFn nan_arg_extreme(const char* op, double otherwise) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    Builder& b = l.b;
+    const Value x = operand(l, call, 0, "x");
+    if (!is_floating(b.dtype(x))) return arg_extreme(op, true)(l, call);
+    Call clean = call;
+    clean.args.at(0) = clean.inputs = {{without_nan(b, x, otherwise), {}}};
+    Value at = arg_extreme(op, true)(l, clean)[0].value;
+    Value none = all(b, b.unary("aten::isnan", x), axes_of(l, x), l.flag("keepdims"));
+    return one(b.where(none, b.constant(-1, b.dtype(at)), at));
+  };
+}
+
+LayerFn nan_scan(const char* op, double start) {
+  return [=](Layer& l, const Call& call) -> Tensors {
+    Builder& b = l.b;
+    Value x = operand(l, call, 0, "x");
+    if (is_floating(b.dtype(x))) x = b.call("aten::nan_to_num", {{"self", x}, {"nan", start}});
+    Call clean = call;
+    clean.args.at(0) = clean.inputs = {{x, {}}};
+    return scan(op, start)(l, clean);
+  };
+}
+
 Values sorted(Builder& b, Value x, int64_t axis, bool descending = false) {
   return b.call_all("aten::sort.stable", {{"self", x}, {"stable", true}, {"dim", axis}, {"descending", descending}});
 }
@@ -309,6 +385,34 @@ Value quantile_of(Builder& b, Value ordered_last, double q, const std::string& m
   return b.add(b.mul(pick(upper), 1 - fraction), b.mul(pick(upper - 1), fraction));
 }
 
+// The same among the numbers of each row, which differ in how many they are: NaN come last in the order.
+Value nan_quantile_of(Builder& b, Value ordered_last, double q, const std::string& method) {
+  const DType dtype = b.dtype(ordered_last);
+  const int64_t last = b.rank(ordered_last) - 1;
+  Value count = b.sum(b.cast(b.logical_not(b.unary("aten::isnan", ordered_last)), dtype), {last}, true);
+  Value end = math::maximum(b, b.sub(count, 1.0), 0.0), at = b.mul(end, q);
+  const auto pick = [&](Value index) {
+    Value place = b.cast(math::minimum(b, math::maximum(b, index, 0.0), end), DType::Int64);
+    return b.call("aten::gather", {{"self", ordered_last}, {"dim", last}, {"index", place}});
+  };
+  Value low = b.unary("aten::floor", at), high = b.unary("aten::ceil", at), y;
+  if (method == "lower") {
+    y = pick(low);
+  } else if (method == "higher") {
+    y = pick(high);
+  } else if (method == "nearest") {
+    y = pick(b.unary("aten::round", at));
+  } else if (method == "midpoint") {
+    y = b.div(b.add(pick(low), pick(high)), 2.0);
+  } else if (method == "linear") {
+    Value upper = math::minimum(b, b.add(low, 1.0), end), fraction = b.sub(upper, at);
+    y = b.add(b.mul(pick(upper), b.rsub(1, fraction)), b.mul(pick(b.sub(upper, 1.0)), fraction));
+  } else {
+    b.fail(ErrorKind::Unsupported, fmt::format("quantile method '{}' has no lowering.", method));
+  }
+  return b.squeeze(y, last);
+}
+
 Tensors quantile(Layer& l, const Call& call, const json& q, double unit) {
   Builder& b = l.b;
   Value x = as_float(b, call.one().value);
@@ -331,12 +435,13 @@ Tensors quantile(Layer& l, const Call& call, const json& q, double unit) {
   // Keras' Quantile does not hand its method on (Keras 3.15): it is always linear.
   const std::string method = l.class_name == "ops.Quantile" ? "linear" : l.text("method", "linear");
   // Keras makes a float32 of q first, and a tensor of its default dtype of percentages.
-  const bool single = unit == 1 || b.dtype(x) != DType::Float64;
+  const bool numbers_only = l.class_name.starts_with("ops.Nan");
+  const bool single = (unit == 1 && !numbers_only) || b.dtype(x) != DType::Float64;
   const auto at = [&](const json& one_q) {
     const auto given = one_q.get<double>();
     const double position = single ? static_cast<double>(static_cast<float>(given) / static_cast<float>(unit)) : given / unit;
-    Value y = quantile_of(b, ordered, position, method);
-    y = b.where(nan, total, y);
+    Value y = numbers_only ? nan_quantile_of(b, ordered, position, method) : quantile_of(b, ordered, position, method);
+    if (!numbers_only) y = b.where(nan, total, y);
     if (l.flag("keepdims"))
       for (int64_t axis : axes) y = b.unsqueeze(y, axis);
     return y;
@@ -375,9 +480,13 @@ void register_operations_reduce(Registry& r) {
                                                                             {"CountNonzero", count_nonzero},
                                                                             {"Logsumexp", logsumexp},
                                                                             {"Mean", mean},
+                                                                            {"Nanmax", nan_max},
                                                                             {"Nanmean", nan_mean},
+                                                                            {"Nanmin", nan_min},
                                                                             {"Nanprod", nan_prod},
+                                                                            {"Nanstd", nan_std},
                                                                             {"Nansum", nan_sum},
+                                                                            {"Nanvar", nan_var},
                                                                             {"Prod", prod},
                                                                             {"Ptp", range_of},
                                                                             {"Std", deviation},
@@ -395,6 +504,13 @@ void register_operations_reduce(Registry& r) {
   add("Diff", diff);
   add("Median", median);
   add("Moments", moments);
+  add("Nanargmax", nan_arg_extreme("aten::argmax", -std::numeric_limits<double>::infinity()));
+  add("Nanargmin", nan_arg_extreme("aten::argmin", std::numeric_limits<double>::infinity()));
+  add("Nancumprod", nan_scan("aten::cumprod", 1));
+  add("Nancumsum", nan_scan("aten::cumsum", 0));
+  add("Nanmedian", median);
+  add("Nanpercentile", quantile_by(100));
+  add("Nanquantile", quantile_by(1));
   add("Norm", norm);
   add("Normalize", normalize);
   add("Percentile", quantile_by(100));

@@ -1,4 +1,6 @@
 // STFTSpectrogram, whose Fourier transform is a convolution with weights, and MelSpectrogram.
+#include "lower/keras/spectrograms.h"
+
 #include <cmath>
 
 #include "lower/keras/host.h"
@@ -104,18 +106,9 @@ Array mel_matrix(const Layer& l, int64_t frequencies) {
   return Array::of<float>(DType::Float32, {frequencies, bins}, std::move(out));
 }
 
-// TensorFlow's "periodic" windows are so for even lengths alone. In the middle of n zeros.
 Value window_of(const Layer& l, int64_t length, int64_t n, DType dtype) {
-  std::vector<double> out(static_cast<size_t>(n), l.has("window") ? 0 : 1);
-  if (l.has("window")) {
-    const std::string name = l.text("window");
-    if (name != "hann" && name != "hamming")
-      l.b.fail(ErrorKind::Unsupported, "the window '" + name + "' has no lowering, 'hann' and 'hamming' have.");
-    const double a = name == "hann" ? 0.5 : 0.54, c = 1 - a, period = static_cast<double>(length - length % 2);
-    for (int64_t i = 0; i < length; ++i)
-      out[static_cast<size_t>((n - length) / 2 + i)] =
-          length == 1 ? 1 : a - c * std::cos(2 * M_PI * static_cast<double>(i) / period);
-  }
+  std::vector<double> out(static_cast<size_t>(n), 1);
+  if (l.has("window")) out = tensorflow_window(l, l.text("window"), length, n);
   return l.b.cast(l.b.constant(Array::of<double>(DType::Float64, {n}, std::move(out))), dtype);
 }
 
@@ -164,6 +157,17 @@ Tensors mel_spectrogram(Layer& l, const Call& call) {
 }
 
 }  // namespace
+
+std::vector<double> tensorflow_window(const Layer& l, const std::string& name, int64_t length, int64_t n) {
+  if (name != "hann" && name != "hamming")
+    l.b.fail(ErrorKind::Unsupported, "the window '" + name + "' has no lowering, 'hann' and 'hamming' have.");
+  std::vector<double> out(static_cast<size_t>(n), 0);
+  const double a = name == "hann" ? 0.5 : 0.54, c = 1 - a, period = static_cast<double>(length - length % 2);
+  for (int64_t i = 0; i < length; ++i)
+    out[static_cast<size_t>((n - length) / 2 + i)] =
+        length == 1 ? 1 : a - c * std::cos(2 * M_PI * static_cast<double>(i) / period);
+  return out;
+}
 
 void register_spectrograms(Registry& r) {
   r.layer("MelSpectrogram", mel_spectrogram);

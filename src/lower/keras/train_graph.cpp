@@ -54,8 +54,18 @@ bool has_lowering(const json& item, const Table& table) {
   return table.find(name) && (!item.value("custom", false) || registry().own.contains(name));
 }
 
+std::string listed(const json& names) {
+  std::string out;
+  for (const json& name : names) out += (out.empty() ? "" : ", ") + name.get<std::string>();
+  return out;
+}
+
 // All losses without lowering, in one message. (Metrics without one are left out: they do not change the training.)
 void check_losses(const Compiled& compiled, const std::string& path) {
+  if (const json& unknown = compiled.compile.at("unknown"); !unknown.empty())
+    throw Error(ErrorKind::Unsupported, path,
+                fmt::format("compile() was given what has no meaning here: {}.", listed(unknown)),
+                "Compile the model without it in Keras and save it again; nothing was trained.");
   std::set<std::string> missing;
   bool own = false;
   for (size_t i = 0; i < compiled.outputs; ++i) {
@@ -294,6 +304,7 @@ std::vector<std::string> unsupported_in_compile(const File& file) {
   const auto note = [&](const std::string& what) {
     if (std::find(out.begin(), out.end(), what) == out.end()) out.push_back(what);
   };
+  for (const json& entry : file.compile.at("unknown")) note("compile() entry " + entry.get<std::string>());
   for (size_t i = 0; i < compiled.outputs; ++i)
     if (const json loss = compiled.loss(i); !loss.is_null() && !has_lowering(loss, registry().losses))
       note("loss " + loss.at("class_name").get<std::string>());

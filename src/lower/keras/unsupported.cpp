@@ -43,6 +43,10 @@ class Search {
       note("keras." + class_name, path);
       return;
     }
+    if (class_name == "TensorFlowOpLayer" && config.contains("node_def") && config.at("node_def").is_object()) {
+      const std::string op = config.at("node_def").value("op", std::string());
+      if (!registry().tf_ops.find(op)) note("tf." + op, path);
+    }
     for (const auto& [key, value] : config.items()) entry(key, value, path);
   }
 

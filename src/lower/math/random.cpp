@@ -1,5 +1,7 @@
 #include "lower/math/random.h"
 
+#include <algorithm>
+
 #include "lower/math/elementwise.h"
 
 namespace midstream::math {
@@ -43,6 +45,13 @@ Value channel_dropout(Builder& b, Value x_ncs, double rate, Value seed) {
   Ints shape(static_cast<size_t>(b.rank(x_ncs)), Int(1));
   for (size_t i = 0; i < 2; ++i) shape[i] = b.size(x_ncs, static_cast<int64_t>(i));
   return dropout(b, x_ncs, rate, shape, seed);
+}
+
+bool draws_numbers(const Block& block) {
+  return std::any_of(block.nodes.begin(), block.nodes.end(), [](const auto& node) {
+    return node->op.starts_with("midstream::stateless_") ||
+           std::any_of(node->blocks.begin(), node->blocks.end(), draws_numbers);
+  });
 }
 
 }  // namespace midstream::math

@@ -17,4 +17,7 @@ Value dropout(Builder& b, Value x, double rate, const Ints& noise_shape, Value s
 // drawn.
 Value channel_dropout(Builder& b, Value x_ncs, double rate, Value seed);
 
+// Whether anything in the block, or in a block inside it, draws random numbers.
+bool draws_numbers(const Block& block);
+
 }  // namespace midstream::math

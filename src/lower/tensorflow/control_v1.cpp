@@ -22,8 +22,11 @@ std::string plain(const std::string& op) { return op.starts_with("Ref") ? op.sub
 
 bool assigns(const std::string& op) {
   return is_one_of(
-      op, {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp",
-           "ScatterUpdate", "ScatterAdd", "ResourceScatterAdd", "ResourceScatterUpdate"});
+      op,
+      {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp",
+       "ScatterUpdate", "ScatterAdd", "ScatterSub", "ScatterNdUpdate", "ScatterNdAdd", "ScatterNdSub",
+       "ResourceScatterUpdate", "ResourceScatterAdd", "ResourceScatterSub", "ResourceScatterNdUpdate",
+       "ResourceScatterNdAdd", "ResourceScatterNdSub"});
 }
 
 }  // namespace
