@@ -74,6 +74,22 @@ Tensors separable_conv(Layer& l, const Call& call, size_t spatial) {
   return finish(l, math::separable_conv(l.b, x_ncs, w_depthwise, w_pointwise, bias, spec_of(l, spatial)), layout);
 }
 
+// The output's size minus (input size - 1) * stride.
+Ints transposed_extra(const Layer& l, const math::ConvSpec& spec, const std::vector<int64_t>& kernel) {
+  Ints extra;
+  std::vector<int64_t> output_padding;
+  if (l.has("output_padding")) output_padding = l.ints("output_padding", kernel.size());
+  for (size_t i = 0; i < kernel.size(); ++i) {
+    const int64_t reach = (kernel[i] - 1) * spec.dilations[i] + 1;
+    const bool same = spec.padding == math::Padding::Same;
+    if (output_padding.empty())
+      extra.push_back(same ? spec.strides[i] : std::max(reach, spec.strides[i]));
+    else
+      extra.push_back((same ? reach % 2 : reach) + output_padding[i]);
+  }
+  return extra;
+}
+
 Tensors conv_transpose(Layer& l, const Call& call, size_t spatial) {
   l.expect_config({"filters", "kernel_size", "strides", "padding", "output_padding", "data_format", "dilation_rate",
                    "activation", "use_bias", "rank", "groups"});
@@ -94,21 +110,6 @@ LayerFn with(Tensors (*fn)(Layer&, const Call&, size_t), size_t spatial) {
 }
 
 }  // namespace
-
-Ints transposed_extra(const Layer& l, const math::ConvSpec& spec, const std::vector<int64_t>& kernel) {
-  Ints extra;
-  std::vector<int64_t> output_padding;
-  if (l.has("output_padding")) output_padding = l.ints("output_padding", kernel.size());
-  for (size_t i = 0; i < kernel.size(); ++i) {
-    const int64_t reach = (kernel[i] - 1) * spec.dilations[i] + 1;
-    const bool same = spec.padding == math::Padding::Same;
-    if (output_padding.empty())
-      extra.push_back(same ? spec.strides[i] : std::max(reach, spec.strides[i]));
-    else
-      extra.push_back((same ? reach % 2 : reach) + output_padding[i]);
-  }
-  return extra;
-}
 
 void register_conv(Registry& r) {
   r.layer("Conv1D", with(conv, 1));

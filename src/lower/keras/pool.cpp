@@ -65,37 +65,36 @@ LayerFn global_average(size_t spatial) {
   };
 }
 
+// A window for each of a fixed number of outputs, of sizes that differ by one at most.
 LayerFn adaptive(size_t spatial, bool maxima) {
-  return [=](Layer& l, const Call& call) { return adaptive_pool(l, call, spatial, maxima); };
+  return [=](Layer& l, const Call& call) -> Tensors {
+    l.expect_config({"output_size", "data_format"});
+    Builder& b = l.b;
+    expect_rank(l, call.one().value, static_cast<int64_t>(spatial) + 2);
+    const math::Layout layout = layout_of(l);
+    Value x_ncs = math::to_channels_first(b, call.one().value, layout);
+    const std::vector<int64_t> wanted = l.ints("output_size", spatial);
+    std::vector<int64_t> sizes(b.dims(x_ncs).begin() + 2, b.dims(x_ncs).end());
+    for (int64_t n : sizes)
+      if (n == kUnknown)
+        b.fail(ErrorKind::Mismatch, "its input has shape " + to_string(b.dims(call.one().value)) +
+                                        ": fixed spatial sizes are wanted, here as in Keras.");
+    const std::string d = std::to_string(spatial) + "d";
+    if (!maxima) {
+      x_ncs = b.call("aten::adaptive_avg_pool" + d, {{"self", x_ncs}, {"output_size", wanted}});
+      return {{math::from_channels_first(b, x_ncs, layout), {}}};
+    }
+    // Axis by axis, as Keras: it decides which of several equal maxima has the gradient.
+    for (size_t i = 0; i < spatial; ++i) {
+      if (sizes[i] == wanted[i]) continue;
+      sizes[i] = wanted[i];
+      x_ncs = b.call_all("aten::adaptive_max_pool" + d, {{"self", x_ncs}, {"output_size", sizes}})[0];
+    }
+    return {{math::from_channels_first(b, x_ncs, layout), {}}};
+  };
 }
 
 }  // namespace
-
-Tensors adaptive_pool(Layer& l, const Call& call, size_t spatial, bool maxima) {
-  l.expect_config({"output_size", "data_format"});
-  Builder& b = l.b;
-  expect_rank(l, call.one().value, static_cast<int64_t>(spatial) + 2);
-  const math::Layout layout = layout_of(l);
-  Value x_ncs = math::to_channels_first(b, call.one().value, layout);
-  const std::vector<int64_t> wanted = l.ints("output_size", spatial);
-  std::vector<int64_t> sizes(b.dims(x_ncs).begin() + 2, b.dims(x_ncs).end());
-  for (int64_t n : sizes)
-    if (n == kUnknown)
-      b.fail(ErrorKind::Mismatch, "its input has shape " + to_string(b.dims(call.one().value)) +
-                                      ": fixed spatial sizes are wanted, here as in Keras.");
-  const std::string d = std::to_string(spatial) + "d";
-  if (!maxima) {
-    x_ncs = b.call("aten::adaptive_avg_pool" + d, {{"self", x_ncs}, {"output_size", wanted}});
-    return {{math::from_channels_first(b, x_ncs, layout), {}}};
-  }
-  // Axis by axis, as Keras: it decides which of several equal maxima has the gradient.
-  for (size_t i = 0; i < spatial; ++i) {
-    if (sizes[i] == wanted[i]) continue;
-    sizes[i] = wanted[i];
-    x_ncs = b.call_all("aten::adaptive_max_pool" + d, {{"self", x_ncs}, {"output_size", sizes}})[0];
-  }
-  return {{math::from_channels_first(b, x_ncs, layout), {}}};
-}
 
 void register_pool(Registry& r) {
   for (size_t n = 1; n <= 3; ++n) {

@@ -10,6 +10,16 @@
 
 namespace midstream::keras {
 
+const json& vocabulary_of(const Layer& l) {
+  if (!l.has("vocabulary"))
+    l.b.fail(ErrorKind::Unsupported, "it was adapted to data, and this file does not hold its vocabulary.",
+             "Save the model as .keras, or make the layer with vocabulary=layer.get_vocabulary().");
+  if (!l.config.at("vocabulary").is_array())
+    l.b.fail(ErrorKind::Unsupported, "its vocabulary is the file '" + l.text("vocabulary") + "' of another machine.",
+             "Make the layer with vocabulary=layer.get_vocabulary() and save the model again.");
+  return l.config.at("vocabulary");
+}
+
 std::string output_mode_of(const Layer& l, const std::string& otherwise) {
   if (l.flag("sparse"))
     l.b.fail(ErrorKind::Unsupported, "a layer with sparse=True gives sparse tensors, which have no lowering.",
@@ -102,20 +112,13 @@ struct Lookup {
 
 Lookup lookup_of(const Layer& l, const std::string& mode) {
   Lookup out;
-  if (!l.has("vocabulary"))
-    l.b.fail(ErrorKind::Unsupported, "it was adapted to data, and this file does not hold its vocabulary.",
-             "Save the model as .keras, or make the layer with vocabulary=layer.get_vocabulary().");
-  if (!l.config.at("vocabulary").is_array())
-    l.b.fail(ErrorKind::Unsupported, "its vocabulary is the file '" + l.text("vocabulary") + "' of another machine.",
-             "Make the layer with vocabulary=layer.get_vocabulary() and save the model again.");
+  vocabulary_of(l);
   out.tokens = l.ints("vocabulary");
   out.oov_slots = l.integer("num_oov_indices", 1);
   out.mask_slots = l.has("mask_token") && mode == "int" ? 1 : 0;
   std::vector<int64_t> special(static_cast<size_t>(out.mask_slots), l.integer("mask_token"));
   special.insert(special.end(), static_cast<size_t>(out.oov_slots), l.integer("oov_token", -1));
-  if (out.tokens.size() >= special.size() && std::equal(special.begin(), special.end(), out.tokens.begin()))
-    out.tokens.erase(out.tokens.begin(), out.tokens.begin() + static_cast<long>(special.size()));
-  if (out.tokens.empty()) l.b.fail(ErrorKind::Mismatch, "its vocabulary is empty.");
+  drop_special_tokens(l, out.tokens, special);
   return out;
 }
 

@@ -64,13 +64,7 @@ struct Lookup {
 
 Lookup lookup_of(const Layer& l, const std::string& mode, bool text_vectorization) {
   Lookup out;
-  if (!l.has("vocabulary"))
-    l.b.fail(ErrorKind::Unsupported, "it was adapted to data, and this file does not hold its vocabulary.",
-             "Save the model as .keras, or make the layer with vocabulary=layer.get_vocabulary().");
-  if (!l.config.at("vocabulary").is_array())
-    l.b.fail(ErrorKind::Unsupported, "its vocabulary is the file '" + l.text("vocabulary") + "' of another machine.",
-             "Make the layer with vocabulary=layer.get_vocabulary() and save the model again.");
-  for (const json& word : l.config.at("vocabulary")) {
+  for (const json& word : vocabulary_of(l)) {
     if (!word.is_string())
       l.b.fail(ErrorKind::Mismatch, "its vocabulary has an entry " + word.dump() + ", strings wanted.");
     out.words.push_back(word.get<std::string>());
@@ -81,9 +75,7 @@ Lookup lookup_of(const Layer& l, const std::string& mode, bool text_vectorizatio
   out.mask_slots = out.masks && mode == "int" ? 1 : 0;
   Strings special(static_cast<size_t>(out.mask_slots), out.mask_token);
   special.insert(special.end(), static_cast<size_t>(out.oov_slots), l.text("oov_token", "[UNK]"));
-  if (out.words.size() >= special.size() && std::equal(special.begin(), special.end(), out.words.begin()))
-    out.words.erase(out.words.begin(), out.words.begin() + static_cast<long>(special.size()));
-  if (out.words.empty()) l.b.fail(ErrorKind::Mismatch, "its vocabulary is empty.");
+  drop_special_tokens(l, out.words, special);
   if (out.oov_slots == 0 && out.masks)
     l.b.fail(ErrorKind::Unsupported, "num_oov_indices=0 with a mask_token has no lowering.",
              "Make the layer with num_oov_indices=1 and save the model again.");
